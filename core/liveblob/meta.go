@@ -2,7 +2,6 @@ package liveblob
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 )
 
@@ -46,7 +45,7 @@ func reserved(name string) bool {
 }
 
 // checkMetadata refuses what the service would refuse later, commit after commit.
-func checkMetadata(m map[string]string) error {
+func checkMetadata(m map[string]string, stream, name string) error {
 	for k := range m {
 		if reserved(k) {
 			return fmt.Errorf("metadata name %q is reserved", k)
@@ -55,9 +54,11 @@ func checkMetadata(m map[string]string) error {
 			return fmt.Errorf("metadata name %q is not valid: use letters, digits and _, and begin with a letter", k)
 		}
 	}
-	// Room for the protocol's own: a cursor at its longest, a stream, a next name.
-	if n := (metadata(m)).size(); n > maxMetadata-4<<10 {
-		return fmt.Errorf("metadata takes %d bytes: at most %d can be kept", n, maxMetadata-4<<10)
+	// Room for the protocol's own: a cursor at its longest, and the name that the
+	// log rolls over to.
+	own := maxCursor + len(escape(stream)) + len(escape(name)) + 200
+	if n := (metadata(m)).size() + own; n > maxMetadata {
+		return fmt.Errorf("metadata takes up to %d bytes with the log's own, and the service keeps %d: give less of it", n, maxMetadata)
 	}
 	return nil
 }
@@ -89,12 +90,6 @@ func (m metadata) header() map[string]*string {
 		h[k] = &v
 	}
 	return h
-}
-
-func (m metadata) with(extra map[string]string) metadata {
-	m = maps.Clone(m)
-	maps.Copy(m, extra)
-	return m
 }
 
 const hexDigits = "0123456789ABCDEF"

@@ -104,7 +104,12 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 // isVerdict reports errors that are this package's own conclusion rather than
 // an answer: no retry changes them, whatever Denied says.
 func isVerdict(err error) bool {
-	return errors.Is(err, ErrFenced) || errors.Is(err, ErrTaken) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrNotFound)
+	for _, v := range []error{ErrFenced, ErrTaken, ErrReplaced, ErrNotFound, errForeignBlocks, errGone} {
+		if errors.Is(err, v) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Retry) report(err error, code string, now time.Time) {

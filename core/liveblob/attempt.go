@@ -1,0 +1,263 @@
+package liveblob
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strconv"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"golang.org/x/sync/errgroup"
+)
+
+// Answers that change the plan; they never leave the package.
+var (
+	errForeignBlocks = errors.New("somebody else has staged blocks under this name")
+	errGone          = errors.New("the blob is gone")
+)
+
+const parallelParts = 4
+
+// run makes the attempt, try after try, until it has landed or cannot.
+func (w *Writer) run(ctx context.Context, a *attempt) error {
+	size := w.tail.size - a.from + int64(len(a.data))
+	return w.cfg.Retry.Do(ctx, "commit", w.path(), size, func(ctx context.Context) error {
+		err := w.try(ctx, a)
+		if kind, _ := classify(err); err != nil && kind == missing && w.cfg.Container.Create != nil {
+			if err := w.cfg.Container.Create(ctx); err != nil {
+				return err
+			}
+			a.sent, a.staged = false, false
+			err = w.try(ctx, a)
+		}
+		return err
+	})
+}
+
+// try stages and commits once. A commit whose answer is in doubt is settled
+// before anything is sent again.
+func (w *Writer) try(ctx context.Context, a *attempt) error {
+	if a.sent {
+		if landed, err := w.settle(ctx, a); landed || err != nil {
+			return err
+		}
+	}
+	old, err := w.load(ctx, a.from)
+	if err != nil {
+		return w.doubt(ctx, a, err)
+	}
+	if !a.staged {
+		if err := w.stage(ctx, a, old); err != nil {
+			w.budget.keep(&w.cache, old)
+			if kind, _ := classify(err); kind == stale && !a.everSent {
+				return errForeignBlocks
+			}
+			return err
+		}
+		a.staged = true
+	}
+	a.sent, a.everSent = true, true
+	etag, err := w.put(ctx, a, old)
+	if err == nil {
+		w.landed(a, etag, old)
+		return nil
+	}
+	w.budget.keep(&w.cache, old)
+	return w.doubt(ctx, a, err)
+}
+
+// doubt says what err, the answer to a commit or to a conditional read, means.
+func (w *Writer) doubt(ctx context.Context, a *attempt, err error) error {
+	switch kind, _ := classify(err); kind {
+	case ambiguous, absent:
+		landed, settleErr := w.settle(ctx, a)
+		if landed || settleErr != nil {
+			return settleErr
+		}
+	case permanent, missing: // refused, so it had no effect
+		a.sent = false
+	}
+	return err
+}
+
+// settle asks the blob itself what became of a. false and no error: it did not
+// land, and may be sent again.
+func (w *Writer) settle(ctx context.Context, a *attempt) (landed bool, err error) {
+	h, err := w.look(ctx, w.client)
+	switch {
+	case err != nil:
+		return false, err
+	case !h.exists && w.etag != "":
+		return false, errGone
+	case !h.exists, h.etag == w.etag:
+	case h.writer() == w.writerID() && h.seq() == a.seq:
+		w.landed(a, h.etag, w.budget.borrow(&w.cache))
+		return true, nil
+	case h.writer() == w.writerID() && h.seq() == w.seq && h.size == w.size && w.committed > 0:
+		w.etag = h.etag // somebody has changed a property: the content is still ours
+	default:
+		return false, w.foreign(h)
+	}
+	a.sent, a.staged = false, false
+	return false, nil
+}
+
+// load borrows the tail's bytes from from on, and reads back those that the
+// budget has dropped.
+func (w *Writer) load(ctx context.Context, from int64) ([]byte, error) {
+	have := w.budget.borrow(&w.cache)
+	missing := w.tail.size - from - int64(len(have))
+	if missing <= 0 {
+		return have, nil
+	}
+	all, err := w.readBack(ctx, w.size-(w.tail.size-from), missing, have)
+	if err != nil {
+		w.budget.keep(&w.cache, have)
+		return nil, err
+	}
+	return all, nil
+}
+
+// readBack returns n bytes of the committed blob from offset on, followed by rest.
+func (w *Writer) readBack(ctx context.Context, offset, n int64, rest []byte) ([]byte, error) {
+	r, err := w.client.DownloadStream(ctx, &blob.DownloadStreamOptions{
+		Range:            blob.HTTPRange{Offset: offset, Count: n},
+		AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfMatch: &w.etag}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	all := make([]byte, n, n+int64(len(rest)))
+	if _, err := io.ReadFull(r.Body, all); err != nil {
+		return nil, err
+	}
+	return append(all, rest...), nil
+}
+
+// stage uploads the attempt's blocks. Their IDs are new, so doing it twice is
+// harmless.
+func (w *Writer) stage(ctx context.Context, a *attempt, old []byte) error {
+	merged := old[int64(len(old))-(w.tail.size-a.from):]
+	if len(a.ids) == 1 {
+		_, err := w.client.StageBlock(ctx, a.ids[0], &body{a: merged, b: a.data}, nil)
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelParts)
+	for i, id := range a.ids {
+		part := slice(merged, a.data, i*partSize, (i+1)*partSize)
+		g.Go(func() error {
+			_, err := w.client.StageBlock(ctx, id, part, nil)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// put makes the attempt the blob.
+func (w *Writer) put(ctx context.Context, a *attempt, old []byte) (azcore.ETag, error) {
+	var (
+		headers = &blob.HTTPHeaders{BlobContentType: &w.cfg.ContentType, BlobCacheControl: &w.cfg.CacheControl}
+		cond    = &blob.ModifiedAccessConditions{IfMatch: &w.etag}
+		tier    *blob.AccessTier
+	)
+	if w.cfg.ContentEncoding != "" {
+		headers.BlobContentEncoding = &w.cfg.ContentEncoding
+	}
+	if w.etag == "" {
+		anyETag := azcore.ETagAny
+		cond = &blob.ModifiedAccessConditions{IfNoneMatch: &anyETag}
+	}
+	if a.complete && w.cfg.CompleteTier != "" {
+		t := blob.AccessTier(w.cfg.CompleteTier)
+		tier = &t
+	}
+	if a.whole {
+		r, err := w.client.Upload(ctx, &body{a: old, b: a.data}, &blockblob.UploadOptions{
+			HTTPHeaders: headers, Metadata: w.metadata(a).header(), Tags: w.cfg.Tags, Tier: tier,
+			AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: cond},
+		})
+		return etagOf(r.ETag), err
+	}
+	ids := w.sealed // appended to beyond its length: what a try writes there, the next may overwrite
+	for _, b := range w.tail.blocks[:a.keep] {
+		ids = append(ids, b.id)
+	}
+	r, err := w.client.CommitBlockList(ctx, append(ids, a.ids...), &blockblob.CommitBlockListOptions{
+		HTTPHeaders: headers, Metadata: w.metadata(a).header(), Tags: w.cfg.Tags, Tier: tier,
+		AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: cond},
+	})
+	return etagOf(r.ETag), err
+}
+
+func etagOf(e *azcore.ETag) azcore.ETag {
+	if e == nil {
+		return ""
+	}
+	return *e
+}
+
+func (w *Writer) writerID() string { return hex.EncodeToString(w.nonce[:]) }
+
+func (w *Writer) metadata(a *attempt) metadata {
+	m := make(metadata, len(w.cfg.Metadata)+6)
+	maps.Copy(m, w.cfg.Metadata)
+	m[metaStream] = w.cfg.Stream
+	m[metaWriter] = w.writerID()
+	m[metaSeq] = strconv.FormatUint(a.seq, 10)
+	if a.cursor != "" {
+		m[metaCursor] = a.cursor
+	}
+	if a.complete {
+		m[metaComplete] = "1"
+	}
+	if a.next != "" {
+		m[metaNext] = a.next
+	}
+	return m
+}
+
+// FencedError says who has the blob now. It is an ErrFenced.
+type FencedError struct {
+	Writer string // the other writer's nonce, or "" if it left none
+	// First: this writer had not committed to the blob yet. Its predecessor's last
+	// commit may have landed late, so a new Writer that resumes from the cursor
+	// found there goes on; two live writers of one stream would fence each other
+	// for ever that way, so do not do it twice.
+	First bool
+}
+
+func (e *FencedError) Error() string {
+	if e.Writer == "" {
+		return "somebody else has overwritten the blob"
+	}
+	return fmt.Sprintf("another writer (%s) has taken over the blob", e.Writer)
+}
+
+func (e *FencedError) Unwrap() error { return ErrFenced }
+
+// foreign is the verdict on a blob that another writer has changed or made.
+func (w *Writer) foreign(h *found) error {
+	if w.etag == "" && h.stream() != w.cfg.Stream {
+		return w.taken(h)
+	}
+	return &Error{
+		Op: "commit", Blob: w.path(), Err: &FencedError{Writer: h.writer(), First: w.committed == 0},
+		Hint: "this one stops, nothing is overwritten; give each writer a name of its own",
+	}
+}
+
+// taken says whose the name is.
+func (w *Writer) taken(h *found) error {
+	who := "a blob that is not a live log"
+	if s := h.stream(); s != "" {
+		who = fmt.Sprintf("the log of %q", s)
+	}
+	return &Error{Op: "write", Blob: w.path(), Err: fmt.Errorf("%w: it is %s", ErrTaken, who), Hint: "choose another name"}
+}

@@ -1,0 +1,207 @@
+package liveblob
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+)
+
+const (
+	maxName = 1024  // characters of a blob's name
+	maxRoll = 99999 // blobs that one log can roll over to
+)
+
+// found is what one HEAD tells a writer of a blob.
+type found struct {
+	exists bool
+	etag   azcore.ETag
+	size   int64
+	kind   blob.BlobType
+	meta   metadata
+}
+
+func (h *found) stream() string { return h.meta[metaStream] }
+func (h *found) writer() string { return h.meta[metaWriter] }
+func (h *found) seq() uint64    { n, _ := strconv.ParseUint(h.meta[metaSeq], 10, 64); return n }
+
+func (w *Writer) look(ctx context.Context, c *blockblob.Client) (*found, error) {
+	p, err := c.GetProperties(ctx, nil)
+	if err != nil {
+		if kind, _ := classify(err); kind == absent || kind == missing {
+			return &found{}, nil
+		}
+		return nil, err
+	}
+	h := &found{exists: true, etag: etagOf(p.ETag), meta: readMetadata(p.Metadata)}
+	if p.ContentLength != nil {
+		h.size = *p.ContentLength
+	}
+	if p.BlobType != nil {
+		h.kind = *p.BlobType
+	}
+	return h, nil
+}
+
+// Resume finds what this stream has written so far, so that State tells the
+// cursor to go on from. The first Commit does it where the host did not. It
+// changes nothing in storage.
+func (w *Writer) Resume(ctx context.Context) error {
+	if w.resumed {
+		return nil
+	}
+	if err := w.aim(w.cfg.Name); err != nil {
+		return err
+	}
+	w.base = w.cfg.Name
+	err := w.cfg.Retry.Do(ctx, "resume", w.path(), 0, w.find)
+	if errors.Is(err, ErrTaken) && w.mayFork() {
+		return w.fork(ctx)
+	}
+	w.resumed = err == nil
+	return err
+}
+
+func (w *Writer) mayFork() bool { return w.cfg.Fork && w.name == w.cfg.Name }
+
+// fork goes to the name that is this stream's own where the wanted one is taken.
+func (w *Writer) fork(ctx context.Context) error {
+	w.base = forkName(w.cfg.Name, w.cfg.Stream)
+	if err := w.aim(w.base); err != nil {
+		return err
+	}
+	err := w.cfg.Retry.Do(ctx, "resume", w.path(), 0, w.find)
+	w.resumed = err == nil
+	return err
+}
+
+// find follows the log from its first blob to the one that is written now.
+func (w *Writer) find(ctx context.Context) error {
+	for range maxRoll {
+		h, err := w.look(ctx, w.client)
+		if err != nil || !h.exists {
+			return err
+		}
+		if h.stream() != w.cfg.Stream || h.kind != blob.BlobTypeBlockBlob {
+			return w.taken(h)
+		}
+		w.cursor, w.seq = h.meta[metaCursor], h.seq()
+		next := h.meta[metaNext]
+		if next == "" {
+			return w.adopt(ctx, h)
+		}
+		if err := w.aim(next); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the log goes on in more than %d blobs", maxRoll)
+}
+
+// adopt takes over a blob that an earlier writer of the stream has left.
+func (w *Writer) adopt(ctx context.Context, h *found) error {
+	list, err := w.client.GetBlockList(ctx, blockblob.BlockListTypeCommitted, nil)
+	if err != nil {
+		return err
+	}
+	if etagOf(list.ETag) != h.etag {
+		return errMoved // between the two requests; the retry looks again
+	}
+	w.etag, w.size, w.complete = h.etag, h.size, h.meta[metaComplete] == "1"
+	blocks := list.CommittedBlocks
+	if len(blocks) == 0 {
+		if h.size > wholeMax {
+			return w.taken(h) // no writer of ours makes such a blob
+		}
+		w.whole, w.tail = true, tail{size: h.size}
+		return nil
+	}
+	// The last blocks, as far as they are smaller than the window together, are a
+	// tail that can be merged again.
+	cut := len(blocks)
+	w.tail = tail{}
+	for cut > 0 && w.tail.size+*blocks[cut-1].Size < window(h.size) {
+		cut--
+		w.tail.size += *blocks[cut].Size
+	}
+	w.sealed = make([]string, cut)
+	for i, b := range blocks {
+		if i < cut {
+			w.sealed[i] = *b.Name
+		} else {
+			w.tail.blocks = append(w.tail.blocks, block{id: *b.Name, size: *b.Size})
+		}
+	}
+	return nil
+}
+
+var errMoved = errors.New("the blob changed while it was looked at")
+
+// full reports that n more bytes belong in another blob.
+func (w *Writer) full(n int) bool {
+	if w.etag == "" {
+		return false
+	}
+	return len(w.sealed)+len(w.tail.blocks) >= w.cfg.MaxBlocks ||
+		w.cfg.MaxSize > 0 && w.size > 0 && w.size+int64(n) > w.cfg.MaxSize
+}
+
+// nextName finds a free name for the log to go on in.
+func (w *Writer) nextName(ctx context.Context) (string, error) {
+	part := 0
+	if s, ok := strings.CutPrefix(w.name, cutName(w.base, rollSuffix)+"-"); ok {
+		part, _ = strconv.Atoi(s)
+	}
+	for part < maxRoll {
+		part++
+		name := rollName(w.base, part)
+		c, err := w.cfg.Container.Client(name)
+		if err != nil {
+			return "", wrap("roll over", w.path(), err)
+		}
+		var h *found
+		err = w.cfg.Retry.Do(ctx, "roll over", w.path(), 0, func(ctx context.Context) (err error) {
+			h, err = w.look(ctx, c)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+		if !h.exists {
+			return name, nil
+		}
+	}
+	return "", &Error{Op: "roll over", Blob: w.path(), Err: errors.New("no free name is left"), Hint: "raise max_size, or choose another path"}
+}
+
+const rollSuffix = 6 // "-" and up to five digits
+
+// rollName is where a log goes on: name-0001, name-0002, …
+func rollName(base string, part int) string {
+	return fmt.Sprintf("%s-%04d", cutName(base, rollSuffix), part)
+}
+
+// forkName is the name that a stream uses where the one it wanted is taken.
+func forkName(name, stream string) string {
+	sum := sha256.Sum256([]byte(stream))
+	ext := path.Ext(name)
+	if stem := strings.TrimSuffix(name, ext); stem == "" || strings.HasSuffix(stem, "/") {
+		ext = ""
+	}
+	return cutName(strings.TrimSuffix(name, ext), 9+len(ext)) + "-" + hex.EncodeToString(sum[:4]) + ext
+}
+
+// cutName leaves room for n more bytes of a name.
+func cutName(name string, n int) string {
+	if len(name) <= maxName-n {
+		return name
+	}
+	return strings.ToValidUTF8(name[:max(maxName-n, 0)], "")
+}

@@ -1,0 +1,323 @@
+package liveblob
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"log/slog"
+)
+
+// Config says which blob a Writer writes, and as whom.
+type Config struct {
+	Container Container
+	// Name is the blob's name, at most 1,024 characters.
+	Name string
+	// Stream says who the log belongs to (a container ID, host and tag, …). A
+	// blob of another stream is never written to.
+	Stream string
+
+	// Fork: when Name is taken by another stream, write to Name with
+	// "-<8 hex digits of the stream's hash>" before its extension, where the same
+	// stream finds its blob again. Off: ErrTaken.
+	Fork bool
+	// Fresh: the stream is new, so do not ask for an earlier blob of it first; a
+	// name that exists is then found out by the first commit, and is ErrTaken or
+	// ErrFenced. It saves a request at the start.
+	Fresh bool
+
+	ContentType     string // "": application/octet-stream
+	ContentEncoding string
+	CacheControl    string            // "": no-store, so that browsers see the log live
+	Metadata        map[string]string // the user's own: names are identifiers, see the package comment for those in use
+	Tags            map[string]string // blob index tags
+	CompleteTier    string            // access tier that the completing commit sets; "": as the account has it
+
+	MaxSize   int64 // bytes after which the log goes on in another blob; 0: never
+	MaxBlocks int   // blocks after which it does; 0: 45,000 (the service's limit is 50,000)
+
+	Budget *Budget // memory for tails; nil: one that the process shares
+	Retry  Retry
+	Log    *slog.Logger // nil: silent
+}
+
+const defaultMaxBlocks = 45_000
+
+// Writer appends to one log, one commit at a time. It is not safe for concurrent
+// use; it starts no goroutine that outlives a call, and needs no Close.
+type Writer struct {
+	cfg     Config
+	nonce   [6]byte
+	counter uint64 // of block IDs
+	budget  *Budget
+	resumed bool  // the fields below are what the service has
+	broken  error // set once another writer has the blob
+
+	// The blob as of the last commit.
+	name      string // base, or a later one after a roll-over
+	base      string // Config.Name, or its fork
+	client    *blockblob.Client
+	etag      azcore.ETag // "": the blob does not exist yet
+	size      int64
+	whole     bool     // made by Put Blob: it has no block list
+	sealed    []string // block IDs before the tail
+	tail      tail
+	cache     cached // the tail's bytes
+	seq       uint64
+	cursor    string
+	complete  bool
+	committed int64 // commits by this writer to this blob
+
+	owed *attempt // begun and not yet known to be done
+}
+
+// NewWriter checks cfg; it does no I/O.
+func NewWriter(cfg Config) (*Writer, error) {
+	if cfg.Name == "" || len(cfg.Name) > maxName {
+		return nil, fmt.Errorf("write blob %q: a name has 1 to %d bytes", cfg.Name, maxName)
+	}
+	if cfg.Stream == "" {
+		return nil, fmt.Errorf("write blob %q: no stream is set", cfg.Name)
+	}
+	if err := checkMetadata(cfg.Metadata, cfg.Stream, cfg.Name); err != nil {
+		return nil, fmt.Errorf("write blob %q: %w", cfg.Name, err)
+	}
+	cfg.MaxBlocks = cmp.Or(cfg.MaxBlocks, defaultMaxBlocks)
+	cfg.CacheControl = cmp.Or(cfg.CacheControl, "no-store")
+	cfg.ContentType = cmp.Or(cfg.ContentType, "application/octet-stream")
+	w := &Writer{cfg: cfg, budget: cmp.Or(cfg.Budget, &shared), resumed: cfg.Fresh}
+	w.cfg.Retry.Log = cmp.Or(cfg.Retry.Log, cfg.Log)
+	rand.Read(w.nonce[:])
+	if err := w.aim(cfg.Name); err != nil {
+		return nil, err
+	}
+	w.base = cfg.Name
+	return w, nil
+}
+
+// State is what a Writer knows of its log.
+type State struct {
+	Blob     string // name of the blob that is written now
+	Size     int64  // bytes in it
+	Blocks   int    // committed blocks
+	Cursor   string // the host's position after the last commit; "" for a new log
+	Exists   bool   // the blob is there
+	Complete bool   // and marked as complete
+	Retries  int64  // tries that failed, in all
+}
+
+// State returns the state as of the last commit or Resume.
+func (w *Writer) State() State {
+	return State{
+		Blob: w.name, Size: w.size, Blocks: len(w.sealed) + len(w.tail.blocks), Cursor: w.cursor,
+		Exists: w.etag != "", Complete: w.complete, Retries: w.cfg.Retry.Retries,
+	}
+}
+
+// Commit appends data and stores cursor (at most 1 KiB) with it. It returns nil
+// only when both are readable in the blob. Storage errors that may pass are
+// retried until ctx ends.
+//
+// After an error it may be that the data has landed, or still will. It is owed:
+// the data must stay as it is, and the next call must be given the same data and
+// cursor, which settles it without writing anything twice. Only ErrFenced and
+// ErrTaken end a Writer.
+//
+// Empty data stores the cursor alone; it makes the blob if there is none.
+func (w *Writer) Commit(ctx context.Context, data []byte, cursor string) error {
+	return w.write(ctx, data, cursor, false)
+}
+
+// Complete is a Commit that also marks the blob as complete: the source has
+// ended. A later Commit takes the mark away.
+func (w *Writer) Complete(ctx context.Context, data []byte, cursor string) error {
+	return w.write(ctx, data, cursor, true)
+}
+
+func (w *Writer) write(ctx context.Context, data []byte, cursor string, complete bool) error {
+	if w.broken != nil {
+		return w.broken
+	}
+	if n := len(escape(cursor)); n > maxCursor {
+		return fmt.Errorf("commit %s: the cursor takes %d bytes, at most %d are stored", w.path(), n, maxCursor)
+	}
+	if err := w.Resume(ctx); err != nil {
+		return err
+	}
+	if a := w.owed; a != nil && a.purpose == toAppend && !a.is(data, cursor, complete) {
+		return fmt.Errorf("commit %s: an earlier commit is not settled: call again with its data and cursor", w.path())
+	}
+	for {
+		if w.owed == nil {
+			a, err := w.next(ctx, data, cursor, complete)
+			if err != nil {
+				return err
+			}
+			w.owed = a
+		}
+		a := w.owed
+		err := w.run(ctx, a)
+		switch {
+		case err == nil:
+			w.owed = nil
+			switch a.purpose {
+			case toAppend:
+				return nil
+			case toRoll:
+				if err := w.aim(a.next); err != nil {
+					return err
+				}
+			}
+		case errors.Is(err, errForeignBlocks):
+			w.owed = w.plan(nil, w.cursor, false, toSweep)
+		case errors.Is(err, errGone):
+			w.warn("the blob was deleted by somebody else; going on in a new one of the same name")
+			w.forget()
+			w.owed = nil
+		case errors.Is(err, ErrTaken) && w.mayFork():
+			w.owed, w.resumed = nil, false
+			if err := w.fork(ctx); err != nil {
+				return err
+			}
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrTaken):
+			w.broken = err
+			return err
+		default:
+			return err
+		}
+	}
+}
+
+// next is the attempt to make now: the caller's, or the roll-over that must come
+// before it.
+func (w *Writer) next(ctx context.Context, data []byte, cursor string, complete bool) (*attempt, error) {
+	if !w.full(len(data)) {
+		return w.plan(data, cursor, complete, toAppend), nil
+	}
+	name, err := w.nextName(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := w.plan(nil, w.cursor, false, toRoll)
+	a.next = name
+	return a, nil
+}
+
+// aim points the writer at a blob that it knows nothing of.
+func (w *Writer) aim(name string) error {
+	c, err := w.cfg.Container.Client(name)
+	if err != nil {
+		return wrap("write", w.cfg.Container.Name+"/"+name, err)
+	}
+	w.name, w.client = name, c
+	w.forget()
+	return nil
+}
+
+// forget makes the blob one that does not exist. The cursor stays: it is the
+// log's, not the blob's.
+func (w *Writer) forget() {
+	w.budget.borrow(&w.cache)
+	w.etag, w.size, w.whole, w.sealed, w.tail, w.complete, w.committed = "", 0, false, nil, tail{}, false, 0
+}
+
+func (w *Writer) path() string { return w.cfg.Container.Name + "/" + w.name }
+
+func (w *Writer) warn(msg string) {
+	if w.cfg.Log != nil {
+		w.cfg.Log.Warn(msg, "blob", w.path())
+	}
+}
+
+// purpose is why an attempt is made.
+type purpose uint8
+
+const (
+	toAppend purpose = iota // what the caller asked for
+	toRoll                  // to say where the log goes on
+	toSweep                 // to discard blocks that somebody else has staged
+)
+
+// attempt is one planned commit. It does not change once made, whatever becomes
+// of its requests.
+type attempt struct {
+	purpose  purpose
+	data     []byte // the caller's
+	cursor   string
+	complete bool
+	next     string
+	seq      uint64
+
+	whole  bool     // by Put Blob
+	keep   int      // blocks of the tail that stay
+	from   int64    // where in the tail's bytes the merged ones begin
+	level  uint8    // of the new block
+	sealed bool     // the new blocks never merge again
+	ids    []string // the new blocks, usually one; none where only metadata changes
+
+	sent     bool // a commit was sent whose outcome is not known
+	everSent bool // a commit was sent at all: it may still arrive late
+	staged   bool // all of ids are staged, as far as is known
+}
+
+func (a *attempt) is(data []byte, cursor string, complete bool) bool {
+	return a.cursor == cursor && a.complete == complete && bytes.Equal(a.data, data)
+}
+
+func (w *Writer) plan(data []byte, cursor string, complete bool, why purpose) *attempt {
+	n := int64(len(data))
+	a := &attempt{purpose: why, data: data, cursor: cursor, complete: complete, seq: w.seq + 1, keep: len(w.tail.blocks), from: w.tail.size}
+	absent := w.etag == ""
+	switch {
+	case (absent || w.whole) && w.size+n <= wholeMax:
+		a.whole, a.keep, a.from = true, 0, 0
+		return a
+	case n == 0:
+		return a
+	case w.whole: // its bytes become the beginning of the first block
+		a.keep, a.from, a.level = 0, 0, 1
+		a.sealed = w.size+n >= minWindow
+	default:
+		a.keep, a.from, a.level, a.sealed = w.tail.join(n, window(w.size))
+	}
+	parts := 1
+	if n := w.tail.size - a.from + n; n > splitMin {
+		parts = int((n + partSize - 1) / partSize)
+	}
+	a.ids = make([]string, parts)
+	for i := range a.ids {
+		w.counter++
+		a.ids[i] = blockID(w.nonce, w.counter)
+	}
+	return a
+}
+
+// landed takes over what a's commit made of the blob. old are the tail's bytes,
+// as far as they are at hand.
+func (w *Writer) landed(a *attempt, etag azcore.ETag, old []byte) {
+	n := int64(len(a.data))
+	w.etag, w.seq, w.cursor, w.complete = etag, a.seq, a.cursor, a.complete
+	w.size += n
+	w.committed++
+	switch {
+	case a.whole:
+		w.whole = true
+		w.tail.size = w.size
+	case len(a.ids) == 0: // no bytes are new
+	case a.sealed:
+		w.whole = false
+		w.sealed = append(w.sealed, a.ids...)
+		w.tail = tail{blocks: w.tail.blocks[:0]}
+		w.budget.keep(&w.cache, old[:0])
+		return
+	default:
+		w.whole = false
+		w.tail.blocks = append(w.tail.blocks[:a.keep], block{id: a.ids[0], level: a.level, size: w.tail.size - a.from + n})
+		w.tail.size += n
+	}
+	w.budget.keep(&w.cache, append(old, a.data...))
+}
