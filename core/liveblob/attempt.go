@@ -32,7 +32,7 @@ func (w *Writer) run(ctx context.Context, a *attempt) error {
 			if err := w.cfg.Container.Create(ctx); err != nil {
 				return err
 			}
-			a.sent, a.staged = false, false
+			a.staged = false
 			err = w.try(ctx, a)
 		}
 		return err
@@ -53,9 +53,9 @@ func (w *Writer) try(ctx context.Context, a *attempt) error {
 	}
 	if !a.staged {
 		if err := w.stage(ctx, a, old); err != nil {
-			w.budget.keep(&w.cache, old)
+			w.budget.keep(w.cache, old)
 			if kind, _ := classify(err); kind == stale && !a.everSent {
-				return errForeignBlocks
+				return fmt.Errorf("%w: %w", errForeignBlocks, err)
 			}
 			return err
 		}
@@ -67,7 +67,7 @@ func (w *Writer) try(ctx context.Context, a *attempt) error {
 		w.landed(a, etag, old)
 		return nil
 	}
-	w.budget.keep(&w.cache, old)
+	w.budget.keep(w.cache, old)
 	return w.doubt(ctx, a, err)
 }
 
@@ -96,7 +96,7 @@ func (w *Writer) settle(ctx context.Context, a *attempt) (landed bool, err error
 		return false, errGone
 	case !h.exists, h.etag == w.etag:
 	case h.writer() == w.writerID() && h.seq() == a.seq:
-		w.landed(a, h.etag, w.budget.borrow(&w.cache))
+		w.landed(a, h.etag, w.budget.borrow(w.cache))
 		return true, nil
 	case h.writer() == w.writerID() && h.seq() == w.seq && h.size == w.size && w.committed > 0:
 		w.etag = h.etag // somebody has changed a property: the content is still ours
@@ -110,14 +110,14 @@ func (w *Writer) settle(ctx context.Context, a *attempt) (landed bool, err error
 // load borrows the tail's bytes from from on, and reads back those that the
 // budget has dropped.
 func (w *Writer) load(ctx context.Context, from int64) ([]byte, error) {
-	have := w.budget.borrow(&w.cache)
+	have := w.budget.borrow(w.cache)
 	missing := w.tail.size - from - int64(len(have))
 	if missing <= 0 {
 		return have, nil
 	}
 	all, err := w.readBack(ctx, w.size-(w.tail.size-from), missing, have)
 	if err != nil {
-		w.budget.keep(&w.cache, have)
+		w.budget.keep(w.cache, have)
 		return nil, err
 	}
 	return all, nil

@@ -13,16 +13,20 @@ type Budget struct {
 	Limit int64
 
 	mu   sync.Mutex
-	used int64     // capacity of all kept bytes; guarded by mu
+	used int64     // capacity of all kept bytes, and their places; guarded by mu
 	kept list.List // of *cached, least recently used first; guarded by mu
 }
 
 // shared is the budget of writers that bring none.
 var shared Budget
 
-const defaultBudget = 16 << 20
+const (
+	defaultBudget = 16 << 20
+	placeSize     = 160 // bytes that a place takes besides
+)
 
-// cached is one writer's place in a Budget.
+// cached is one writer's place in a Budget. It is not a part of the Writer, so
+// that a budget keeps no writer alive that its host has dropped.
 type cached struct {
 	bytes []byte        // nil when dropped or borrowed; guarded by Budget.mu
 	place *list.Element // nil unless kept; guarded by Budget.mu
@@ -46,7 +50,7 @@ func (b *Budget) keep(c *cached, bytes []byte) {
 	}
 	c.bytes = bytes
 	c.place = b.kept.PushBack(c)
-	b.used += int64(cap(bytes))
+	b.used += int64(cap(bytes)) + placeSize
 	limit := b.Limit
 	if limit == 0 {
 		limit = defaultBudget
@@ -60,7 +64,7 @@ func (b *Budget) remove(c *cached) []byte {
 	bytes := c.bytes
 	if c.place != nil {
 		b.kept.Remove(c.place)
-		b.used -= int64(cap(bytes))
+		b.used -= int64(cap(bytes)) + placeSize
 	}
 	c.bytes, c.place = nil, nil
 	return bytes

@@ -129,7 +129,7 @@ func TestBodyIsAReadSeeker(t *testing.T) {
 }
 
 func TestBudgetDropsTheLeastRecentlyUsed(t *testing.T) {
-	b := &Budget{Limit: 100}
+	b := &Budget{Limit: 100 + 3*placeSize}
 	var one, two, three cached
 	b.keep(&one, make([]byte, 40))
 	b.keep(&two, make([]byte, 40))
@@ -141,7 +141,7 @@ func TestBudgetDropsTheLeastRecentlyUsed(t *testing.T) {
 	if len(b.borrow(&one)) != 40 || len(b.borrow(&three)) != 40 {
 		t.Error("bytes within the limit were dropped")
 	}
-	b.keep(&one, make([]byte, 101))
+	b.keep(&one, make([]byte, 101+2*placeSize))
 	if b.borrow(&one) != nil {
 		t.Error("bytes over the limit were kept")
 	}

@@ -84,7 +84,9 @@ func classify(err error) (class, string) {
 		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return transient, re.ErrorCode
 	case http.StatusPreconditionFailed:
-		return ambiguous, re.ErrorCode
+		if re.ErrorCode == "" { // others are about leases
+			return ambiguous, re.ErrorCode
+		}
 	case http.StatusNotFound: // a HEAD's answer has no body to carry a code
 		return absent, re.ErrorCode
 	}

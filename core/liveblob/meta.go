@@ -2,6 +2,7 @@ package liveblob
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,8 +18,9 @@ const (
 )
 
 const (
-	maxCursor   = 1 << 10 // bytes
-	maxMetadata = 8 << 10 // bytes of names and values together, the service's limit
+	maxCursor       = 1 << 10 // bytes, in a header's form
+	maxMetadata     = 8 << 10 // bytes of names and values together, the service's limit
+	maxUserMetadata = 4 << 10 // the user's share of it
 )
 
 // metadata is a blob's metadata as we read and write it: decoded values under
@@ -35,30 +37,28 @@ func readMetadata(m map[string]*string) metadata {
 	return d
 }
 
-// reserved reports names that are the protocol's own.
-func reserved(name string) bool {
-	switch strings.ToLower(name) {
-	case metaStream, metaWriter, metaSeq, metaCursor, metaComplete, metaNext:
-		return true
-	}
-	return false
-}
+var protocol = []string{metaStream, metaWriter, metaSeq, metaCursor, metaComplete, metaNext}
 
-// checkMetadata refuses what the service would refuse later, commit after commit.
-func checkMetadata(m map[string]string, stream, name string) error {
+func reserved(lower string) bool { return slices.Contains(protocol, lower) }
+
+// CheckMetadata refuses user metadata that the service, or this package, would
+// refuse later, commit after commit.
+func CheckMetadata(m map[string]string) error {
+	given := make(map[string]bool, len(m))
 	for k := range m {
-		if reserved(k) {
-			return fmt.Errorf("metadata name %q is reserved", k)
+		lower := strings.ToLower(k)
+		switch {
+		case reserved(lower):
+			return fmt.Errorf("the name %q is taken: %s are written by azureblob itself", k, strings.Join(protocol, ", "))
+		case !isIdentifier(k):
+			return fmt.Errorf("the name %q is not valid: use letters, digits and _, and begin with a letter", k)
+		case given[lower]:
+			return fmt.Errorf("the name %q is given twice: names are the same in upper and lower case", k)
 		}
-		if !isIdentifier(k) {
-			return fmt.Errorf("metadata name %q is not valid: use letters, digits and _, and begin with a letter", k)
-		}
+		given[lower] = true
 	}
-	// Room for the protocol's own: a cursor at its longest, and the name that the
-	// log rolls over to.
-	own := maxCursor + len(escape(stream)) + len(escape(name)) + 200
-	if n := (metadata(m)).size() + own; n > maxMetadata {
-		return fmt.Errorf("metadata takes up to %d bytes with the log's own, and the service keeps %d: give less of it", n, maxMetadata)
+	if n := metadata(m).size(); n > maxUserMetadata {
+		return fmt.Errorf("it takes %d bytes: at most %d can be kept", n, maxUserMetadata)
 	}
 	return nil
 }

@@ -51,11 +51,11 @@ func TestUserMetadataIsChecked(t *testing.T) {
 		"team": true, "_x9": true, "A": true, "": false, "9x": false, "a-b": false, "a b": false, "ä": false,
 		"stream": false, "Writer": false, "SEQ": false, "cursor": false, "complete": false, "next": false,
 	} {
-		if err := checkMetadata(map[string]string{name: "v"}, "s", "n"); (err == nil) != ok {
+		if err := CheckMetadata(map[string]string{name: "v"}); (err == nil) != ok {
 			t.Errorf("metadata name %q: %v", name, err)
 		}
 	}
-	if err := checkMetadata(map[string]string{"big": strings.Repeat("x", 8<<10)}, "s", "n"); err == nil {
-		t.Error("9 KiB of metadata pass, and would be refused at the first commit")
+	if err := CheckMetadata(map[string]string{"big": strings.Repeat("x", 8<<10)}); err == nil {
+		t.Error("8 KiB of metadata pass, and would be refused at the first commit")
 	}
 }

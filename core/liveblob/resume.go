@@ -36,7 +36,9 @@ func (h *found) seq() uint64    { n, _ := strconv.ParseUint(h.meta[metaSeq], 10,
 func (w *Writer) look(ctx context.Context, c *blockblob.Client) (*found, error) {
 	p, err := c.GetProperties(ctx, nil)
 	if err != nil {
-		if kind, _ := classify(err); kind == absent || kind == missing {
+		// That the container is missing says nothing of a blob that was there: it
+		// may be on its way back.
+		if kind, _ := classify(err); kind == absent || kind == missing && w.etag == "" {
 			return &found{}, nil
 		}
 		return nil, err

@@ -66,8 +66,9 @@ type Writer struct {
 	whole     bool     // made by Put Blob: it has no block list
 	sealed    []string // block IDs before the tail
 	tail      tail
-	cache     cached // the tail's bytes
+	cache     *cached // the tail's bytes
 	seq       uint64
+	planned   uint64 // the last seq given to an attempt; none is given twice
 	cursor    string
 	complete  bool
 	committed int64 // commits by this writer to this blob
@@ -83,13 +84,17 @@ func NewWriter(cfg Config) (*Writer, error) {
 	if cfg.Stream == "" {
 		return nil, fmt.Errorf("write blob %q: no stream is set", cfg.Name)
 	}
-	if err := checkMetadata(cfg.Metadata, cfg.Stream, cfg.Name); err != nil {
-		return nil, fmt.Errorf("write blob %q: %w", cfg.Name, err)
+	if err := CheckMetadata(cfg.Metadata); err != nil {
+		return nil, fmt.Errorf("write blob %q: metadata: %w", cfg.Name, err)
+	}
+	// A cursor at its longest, the stream, and the name that the log rolls over to.
+	if n := metadata(cfg.Metadata).size() + maxCursor + len(escape(cfg.Stream)) + len(escape(cfg.Name)) + 200; n > maxMetadata {
+		return nil, fmt.Errorf("write blob %q: metadata: with the log's own it takes up to %d bytes, and the service keeps %d: give less of it", cfg.Name, n, maxMetadata)
 	}
 	cfg.MaxBlocks = cmp.Or(cfg.MaxBlocks, defaultMaxBlocks)
 	cfg.CacheControl = cmp.Or(cfg.CacheControl, "no-store")
 	cfg.ContentType = cmp.Or(cfg.ContentType, "application/octet-stream")
-	w := &Writer{cfg: cfg, budget: cmp.Or(cfg.Budget, &shared), resumed: cfg.Fresh}
+	w := &Writer{cfg: cfg, budget: cmp.Or(cfg.Budget, &shared), cache: new(cached), resumed: cfg.Fresh}
 	w.cfg.Retry.Log = cmp.Or(cfg.Retry.Log, cfg.Log)
 	rand.Read(w.nonce[:])
 	if err := w.aim(cfg.Name); err != nil {
@@ -151,7 +156,7 @@ func (w *Writer) write(ctx context.Context, data []byte, cursor string, complete
 	if a := w.owed; a != nil && a.purpose == toAppend && !a.is(data, cursor, complete) {
 		return fmt.Errorf("commit %s: an earlier commit is not settled: call again with its data and cursor", w.path())
 	}
-	for {
+	for swept := false; ; {
 		if w.owed == nil {
 			a, err := w.next(ctx, data, cursor, complete)
 			if err != nil {
@@ -172,7 +177,8 @@ func (w *Writer) write(ctx context.Context, data []byte, cursor string, complete
 					return err
 				}
 			}
-		case errors.Is(err, errForeignBlocks):
+		case errors.Is(err, errForeignBlocks) && !swept:
+			swept = true
 			w.owed = w.plan(nil, w.cursor, false, toSweep)
 		case errors.Is(err, errGone):
 			w.warn("the blob was deleted by somebody else; going on in a new one of the same name")
@@ -221,7 +227,7 @@ func (w *Writer) aim(name string) error {
 // forget makes the blob one that does not exist. The cursor stays: it is the
 // log's, not the blob's.
 func (w *Writer) forget() {
-	w.budget.borrow(&w.cache)
+	w.budget.borrow(w.cache)
 	w.etag, w.size, w.whole, w.sealed, w.tail, w.complete, w.committed = "", 0, false, nil, tail{}, false, 0
 }
 
@@ -270,9 +276,12 @@ func (a *attempt) is(data []byte, cursor string, complete bool) bool {
 
 func (w *Writer) plan(data []byte, cursor string, complete bool, why purpose) *attempt {
 	n := int64(len(data))
-	a := &attempt{purpose: why, data: data, cursor: cursor, complete: complete, seq: w.seq + 1, keep: len(w.tail.blocks), from: w.tail.size}
+	w.planned = max(w.planned, w.seq) + 1
+	a := &attempt{purpose: why, data: data, cursor: cursor, complete: complete, seq: w.planned, keep: len(w.tail.blocks), from: w.tail.size}
 	absent := w.etag == ""
 	switch {
+	case absent && why == toSweep: // by an empty block list, which discards whatever is staged
+		return a
 	case (absent || w.whole) && w.size+n <= wholeMax:
 		a.whole, a.keep, a.from = true, 0, 0
 		return a
@@ -303,21 +312,25 @@ func (w *Writer) landed(a *attempt, etag azcore.ETag, old []byte) {
 	w.etag, w.seq, w.cursor, w.complete = etag, a.seq, a.cursor, a.complete
 	w.size += n
 	w.committed++
+	kept := old
 	switch {
 	case a.whole:
 		w.whole = true
 		w.tail.size = w.size
+		kept = append(old, a.data...)
 	case len(a.ids) == 0: // no bytes are new
 	case a.sealed:
 		w.whole = false
 		w.sealed = append(w.sealed, a.ids...)
 		w.tail = tail{blocks: w.tail.blocks[:0]}
-		w.budget.keep(&w.cache, old[:0])
-		return
+		kept = old[:0]
 	default:
 		w.whole = false
 		w.tail.blocks = append(w.tail.blocks[:a.keep], block{id: a.ids[0], level: a.level, size: w.tail.size - a.from + n})
 		w.tail.size += n
+		kept = append(old, a.data...)
 	}
-	w.budget.keep(&w.cache, append(old, a.data...))
+	if !a.complete { // what comes after the end, if anything, may read it back
+		w.budget.keep(w.cache, kept)
+	}
 }

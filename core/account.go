@@ -1,0 +1,189 @@
+package core
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+const defaultSuffix = "core.windows.net"
+
+// The account of every emulator; its key is public.
+const (
+	devAccount  = "devstoreaccount1"
+	devKey      = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+	devEndpoint = "http://127.0.0.1:10000/" + devAccount
+)
+
+// account is where requests go, and the key or SAS token that came with the
+// address.
+type account struct {
+	name     string
+	endpoint *url.URL // of the blob service: no query, no trailing slash
+	suffix   string   // the cloud's
+	key, sas Secret
+	inString string // the auth type of what the connection string holds, or ""
+}
+
+// account works out the account from the connection string or from account_name
+// and endpoint.
+func (c *Config) account() (account, error) {
+	a := account{
+		name:   c.AccountName,
+		suffix: strings.Trim(cmp.Or(c.EndpointSuffix, defaultSuffix), "."),
+		key:    c.SharedKey,
+		sas:    c.SASToken,
+	}
+	address := c.Endpoint
+	if !c.ConnectionString.IsZero() {
+		cs, err := parseConnectionString(c.ConnectionString.Reveal())
+		if err != nil {
+			return a, fmt.Errorf("use connection_string: %w", err)
+		}
+		if a.name != "" && cs.name != "" && a.name != cs.name {
+			return a, fmt.Errorf("account_name %q contradicts connection_string, which is for %q: set one of them", a.name, cs.name)
+		}
+		if c.Endpoint != "" {
+			return a, errors.New("endpoint and connection_string are both set: keep one")
+		}
+		a.name = cmp.Or(a.name, cs.name)
+		a.suffix = cmp.Or(cs.suffix, a.suffix)
+		address = cs.endpoint
+		switch {
+		case !cs.key.IsZero():
+			a.key, a.inString = cs.key, "key"
+		case !cs.sas.IsZero():
+			a.sas, a.inString = cs.sas, "sas"
+		}
+	}
+	if address == "" {
+		if a.name == "" {
+			return a, errors.New("no storage account is set: set account_name, endpoint or connection_string")
+		}
+		if strings.Trim(strings.ToLower(a.name), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return a, fmt.Errorf("account_name %q is not valid: it takes letters and digits only", a.name)
+		}
+		address = "https://" + a.name + ".blob." + a.suffix
+	}
+	u, err := parseEndpoint(address)
+	if err != nil {
+		return a, err
+	}
+	// Emulators tell accounts apart by the path, everybody else by the host.
+	if pathStyle(u) {
+		if u.Path == "" && a.name != "" {
+			u.Path = "/" + a.name
+		}
+		a.name = cmp.Or(a.name, strings.TrimPrefix(u.Path, "/"))
+	} else {
+		first, rest, _ := strings.Cut(u.Hostname(), ".")
+		a.name = cmp.Or(a.name, first)
+		if s, ok := strings.CutPrefix(rest, "blob."); ok && c.EndpointSuffix == "" {
+			a.suffix = s
+		}
+	}
+	a.endpoint = u
+	return a, nil
+}
+
+// parseEndpoint takes a URL, or a host alone. Its errors leave out the query,
+// where people paste SAS tokens.
+func parseEndpoint(s string) (*url.URL, error) {
+	s, query, _ := strings.Cut(s, "?")
+	if query != "" {
+		return nil, fmt.Errorf("endpoint %q has a query: give a SAS token as sas_token", s)
+	}
+	if !strings.Contains(s, "://") {
+		s = "https://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.Fragment != "" {
+		return nil, errors.New("endpoint is not valid: write https://ACCOUNT.blob.core.windows.net, without a user or fragment")
+	}
+	if strings.Contains(u.Hostname(), ".dfs.") {
+		return nil, fmt.Errorf("endpoint %q is that of Data Lake: write .blob. in place of .dfs.", u.Redacted())
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}, nil
+}
+
+// pathStyle reports hosts that cannot carry an account's name: addresses and
+// names without a dot (localhost, a container's name).
+func pathStyle(u *url.URL) bool {
+	return net.ParseIP(u.Hostname()) != nil || !strings.Contains(u.Hostname(), ".")
+}
+
+func loopback(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// connection is what a connection string says.
+type connection struct {
+	name, endpoint, suffix string
+	key, sas               Secret
+}
+
+// parseConnectionString reads NAME=VALUE;NAME=VALUE…, names in any case. Its
+// errors show names only.
+func parseConnectionString(s string) (connection, error) {
+	var c connection
+	protocol := "https"
+	var proxy string
+	var development bool
+	for part := range strings.SplitSeq(s, ";") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(part, "=") // a key ends in = itself
+		if !ok {
+			return c, errors.New("it is not NAME=VALUE;NAME=VALUE…: copy it again from the account's access keys")
+		}
+		value = strings.TrimSpace(value)
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "defaultendpointsprotocol":
+			protocol = strings.ToLower(value)
+		case "accountname":
+			c.name = value
+		case "accountkey":
+			c.key = NewSecret(value)
+		case "blobendpoint":
+			c.endpoint = value
+		case "endpointsuffix":
+			c.suffix = value
+		case "sharedaccesssignature":
+			c.sas = NewSecret(value)
+		case "usedevelopmentstorage":
+			development = strings.EqualFold(value, "true")
+		case "developmentstorageproxyuri":
+			proxy = value
+		}
+	}
+	if development {
+		c.name, c.key = cmp.Or(c.name, devAccount), NewSecret(cmp.Or(c.key.Reveal(), devKey))
+		if c.endpoint == "" {
+			c.endpoint = devEndpoint
+			if proxy != "" {
+				u, err := url.Parse(proxy)
+				if err != nil || u.Hostname() == "" {
+					return c, errors.New("DevelopmentStorageProxyUri is not a URL: write http://HOST")
+				}
+				c.endpoint = u.Scheme + "://" + net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "10000")) + "/" + devAccount
+			}
+		}
+		return c, nil
+	}
+	if c.endpoint == "" {
+		if c.name == "" {
+			return c, errors.New("it has neither AccountName nor BlobEndpoint: copy it again from the account's access keys")
+		}
+		if protocol != "https" && protocol != "http" {
+			return c, errors.New("DefaultEndpointsProtocol is neither https nor http")
+		}
+		c.endpoint = protocol + "://" + c.name + ".blob." + cmp.Or(c.suffix, defaultSuffix)
+	}
+	return c, nil
+}

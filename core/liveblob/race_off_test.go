@@ -1,0 +1,5 @@
+//go:build !race
+
+package liveblob_test
+
+const raceDetector = false

@@ -1,0 +1,233 @@
+package liveblob_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/liveblob/azureblob/core/azuretest"
+	"github.com/liveblob/azureblob/core/liveblob"
+)
+
+func TestRollOverBySize(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("run.log")
+	cfg.MaxSize = 10_000
+	w := s.writer(cfg)
+	log := flushes(100, 900)
+	for _, data := range log {
+		must(t, w.Commit(t.Context(), data, ""))
+	}
+	must(t, w.Complete(t.Context(), nil, ""))
+	if !bytes.Equal(s.content("run.log"), join(log)) {
+		t.Error("the content differs")
+	}
+	names := s.Blobs("logs")
+	for i, name := range names {
+		b := s.blob(name)
+		if len(b.Content) > 10_000 {
+			t.Errorf("%s has %d bytes", name, len(b.Content))
+		}
+		want := "run.log"
+		if i > 0 {
+			want = "run.log-000" + strconv.Itoa(i)
+		}
+		last := i == len(names)-1
+		if name != want && i < 10 {
+			t.Errorf("blob %d is called %q, want %q", i, name, want)
+		}
+		if (b.Metadata["complete"] == "1") != last || (b.Metadata["next"] == "") != last {
+			t.Errorf("%s: complete=%q next=%q", name, b.Metadata["complete"], b.Metadata["next"])
+		}
+	}
+	if len(names) < 9 {
+		t.Errorf("there are %d blobs: %q", len(names), names)
+	}
+}
+
+func TestRollOverByBlocks(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("run.log")
+	cfg.MaxBlocks = 20
+	w := s.writer(cfg)
+	log := flushes(120, 70_000)
+	for _, data := range log {
+		must(t, w.Commit(t.Context(), data, ""))
+	}
+	if !bytes.Equal(s.content("run.log"), join(log)) {
+		t.Error("the content differs")
+	}
+	for _, name := range s.Blobs("logs") {
+		if n := len(s.blob(name).Blocks); n > 20 {
+			t.Errorf("%s has %d blocks", name, n)
+		}
+	}
+	if n := len(s.Blobs("logs")); n < 2 {
+		t.Errorf("there are %d blobs", n)
+	}
+}
+
+// A writer that dies at any request of a roll-over, with the request served or
+// not, loses and doubles nothing.
+func TestRollOverSurvivesCrashes(t *testing.T) {
+	log := flushes(40, 2000)
+	for _, kind := range []azuretest.FaultKind{azuretest.LostAnswer, azuretest.CutBefore} {
+		for at := 1; at < 70; at++ {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(t)
+				cfg := s.config("run.log")
+				cfg.MaxSize = 12_000
+				ctx, die := context.WithCancel(t.Context())
+				s.SetFault(func(r azuretest.Request) azuretest.Fault {
+					if r.N == at {
+						die()
+						return azuretest.Fault{Kind: kind}
+					}
+					return azuretest.Fault{}
+				})
+				for i := 0; i < len(log); ctx = t.Context() {
+					w := s.writer(cfg)
+					if w.Resume(ctx) != nil {
+						continue
+					}
+					i, _ = strconv.Atoi("0" + w.State().Cursor)
+					for ; i < len(log); i++ {
+						if err := w.Commit(ctx, log[i], strconv.Itoa(i+1)); err != nil {
+							if ctx.Err() == nil {
+								t.Fatalf("%v at %d: %v", kind, at, err)
+							}
+							break
+						}
+					}
+				}
+				if !bytes.Equal(s.content("run.log"), join(log)) {
+					t.Fatalf("%v at %d: the content differs", kind, at)
+				}
+			})
+		}
+	}
+}
+
+// A name in the way of a roll-over is passed by.
+func TestRollOverFindsAFreeName(t *testing.T) {
+	s := newStore(t)
+	s.Put("logs", "run.log-0001", []byte("mine"), nil)
+	cfg := s.config("run.log")
+	cfg.MaxSize = 10
+	w := s.writer(cfg)
+	must(t, w.Commit(t.Context(), []byte("12345678"), ""))
+	must(t, w.Commit(t.Context(), []byte("abcdefgh"), ""))
+	if got := s.blob("run.log").Metadata["next"]; got != "run.log-0002" {
+		t.Errorf("the log goes on in %q", got)
+	}
+	if got := string(s.blob("run.log-0001").Content); got != "mine" {
+		t.Errorf("the blob in the way holds %q", got)
+	}
+	w = s.writer(cfg)
+	must(t, w.Commit(t.Context(), []byte("ABCDEFGH"), ""))
+	if got := string(s.content("run.log")); got != "12345678abcdefghABCDEFGH" {
+		t.Errorf("the log holds %q", got)
+	}
+}
+
+func TestTakenName(t *testing.T) {
+	for name, meta := range map[string]map[string]string{
+		"another stream's": {"stream": "another", "writer": "aaaaaaaaaaaa", "seq": "1"},
+		"no log at all":    nil,
+	} {
+		for _, fresh := range []bool{false, true} {
+			t.Run(name+" fresh="+strconv.FormatBool(fresh), func(t *testing.T) {
+				s := newStore(t)
+				s.Put("logs", "dir.d/run.log", []byte("theirs"), meta)
+				cfg := s.config("dir.d/run.log")
+				cfg.Fresh = fresh
+				err := s.writer(cfg).Commit(t.Context(), []byte("ours"), "1")
+				if !errors.Is(err, liveblob.ErrTaken) || !strings.Contains(err.Error(), "logs/dir.d/run.log") || !strings.Contains(err.Error(), "choose another name") {
+					t.Errorf("a taken name answers %v", err)
+				}
+
+				cfg.Fork = true
+				for _, cursor := range []string{"1", "2"} { // the second writer finds the first one's blob
+					must(t, s.writer(cfg).Commit(t.Context(), []byte("ours\n"), cursor))
+					cfg.Fresh = false
+				}
+				if got := string(s.blob("dir.d/run.log").Content); got != "theirs" {
+					t.Errorf("the other's blob holds %q", got)
+				}
+				names := s.Blobs("logs")
+				if len(names) != 2 {
+					t.Fatalf("there are blobs %q", names)
+				}
+				fork := names[0]
+				if fork == "dir.d/run.log" {
+					fork = names[1]
+				}
+				if !strings.HasPrefix(fork, "dir.d/run-") || !strings.HasSuffix(fork, ".log") || len(fork) != len("dir.d/run-01234567.log") {
+					t.Errorf("the fork is called %q", fork)
+				}
+				if got := string(s.blob(fork).Content); got != "ours\nours\n" {
+					t.Errorf("the fork holds %q", got)
+				}
+			})
+		}
+	}
+}
+
+func TestMissingContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{Server: azuretest.New(), t: t}
+		w := s.writer(s.config("run.log"))
+		err := w.Commit(t.Context(), []byte("x"), "")
+		if err == nil || !strings.Contains(err.Error(), "ContainerNotFound") || !strings.Contains(err.Error(), "create the container") {
+			t.Errorf("a missing container answers %v", err)
+		}
+		made := 0
+		cfg := s.config("run.log")
+		cfg.Container.Create = func(context.Context) error { made++; s.MakeContainer("logs"); return nil }
+		w = s.writer(cfg)
+		must(t, w.Commit(t.Context(), bytes.Repeat([]byte("x"), 100_000), ""))
+		must(t, w.Commit(t.Context(), []byte("y"), ""))
+		if made != 1 {
+			t.Errorf("the container was made %d times", made)
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+// What only a person can change ends the commit with an error that says so, and
+// with nothing lost: the same commit passes once it is changed.
+func TestDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for code, hint := range map[string]string{
+			"AuthenticationFailed":            "key or SAS token",
+			"AuthorizationPermissionMismatch": "Storage Blob Data Contributor",
+			"LeaseIdMissing":                  "lease",
+			"BlobImmutableDueToPolicy":        "immutability",
+		} {
+			s := newStore(t)
+			w := s.writer(s.config("run.log"))
+			must(t, w.Commit(t.Context(), []byte("before\n"), "1"))
+			s.SetFault(func(azuretest.Request) azuretest.Fault {
+				return azuretest.Fault{Kind: azuretest.Denied, Code: code}
+			})
+			start := time.Now()
+			err := w.Commit(t.Context(), []byte("after\n"), "2")
+			if err == nil || !strings.Contains(err.Error(), hint) || !strings.Contains(err.Error(), code) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "logs/run.log") {
+				t.Errorf("%s: %v", code, err)
+			}
+			if d := time.Since(start); d > 0 {
+				t.Errorf("%s was retried for %v", code, d)
+			}
+			s.SetFault(nil)
+			must(t, w.Commit(t.Context(), []byte("after\n"), "2"))
+			if got := string(s.blob("run.log").Content); got != "before\nafter\n" {
+				t.Errorf("%s: the blob holds %q", code, got)
+			}
+		}
+	})
+}

@@ -1,0 +1,570 @@
+package liveblob_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+
+	"github.com/liveblob/azureblob/core/azuretest"
+	"github.com/liveblob/azureblob/core/liveblob"
+)
+
+// store is a stand-in with one container, and writers for it.
+type store struct {
+	*azuretest.Server
+	t testing.TB
+}
+
+func newStore(t testing.TB) *store {
+	s := &store{Server: azuretest.New(), t: t}
+	s.MakeContainer("logs")
+	return s
+}
+
+func (s *store) container() liveblob.Container {
+	cred, err := blob.NewSharedKeyCredential(s.Account(), s.Key())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	opts := &blockblob.ClientOptions{ClientOptions: policy.ClientOptions{
+		Transport: &http.Client{Transport: s.Transport()},
+		Retry:     policy.RetryOptions{MaxRetries: -1},
+	}}
+	return liveblob.Container{Name: "logs", Client: func(name string) (*blockblob.Client, error) {
+		return blockblob.NewClientWithSharedKeyCredential(azuretest.TransportEndpoint+"/logs/"+name, cred, opts)
+	}}
+}
+
+func (s *store) config(name string) liveblob.Config {
+	return liveblob.Config{Container: s.container(), Name: name, Stream: "stream of " + name}
+}
+
+func (s *store) writer(cfg liveblob.Config) *liveblob.Writer {
+	s.t.Helper()
+	w, err := liveblob.NewWriter(cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return w
+}
+
+// content is the log as a reader finds it, through its roll-overs.
+func (s *store) content(name string) []byte {
+	s.t.Helper()
+	var all []byte
+	for name != "" {
+		b, ok := s.Blob("logs", name)
+		if !ok {
+			break
+		}
+		all = append(all, b.Content...)
+		name = b.Metadata["next"]
+	}
+	return all
+}
+
+func (s *store) blob(name string) azuretest.Blob {
+	s.t.Helper()
+	b, ok := s.Blob("logs", name)
+	if !ok {
+		s.t.Fatalf("there is no blob %q; there are %q", name, s.Blobs("logs"))
+	}
+	return b
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flushes is a made-up log in pieces: n of them, numbered, of size bytes on average.
+func flushes(n, size int) [][]byte {
+	r := rand.New(rand.NewPCG(1, uint64(size)))
+	all := make([][]byte, n)
+	for i := range all {
+		line := fmt.Appendf(nil, "line %d ", i)
+		for want := size/2 + r.IntN(size); len(line) < want; {
+			line = append(line, 'a'+byte(r.IntN(26)))
+		}
+		all[i] = append(line, '\n')
+	}
+	return all
+}
+
+func join(pieces [][]byte) []byte { return bytes.Join(pieces, nil) }
+
+func TestEveryCommitIsReadable(t *testing.T) {
+	s := newStore(t)
+	w := s.writer(s.config("a/b c.log"))
+	log := flushes(600, 700) // beyond 64 KiB at about 90, beyond a window at about 370
+	for i, data := range log {
+		must(t, w.Commit(t.Context(), data, strconv.Itoa(i)))
+		if i%37 != 0 && i != len(log)-1 {
+			continue
+		}
+		b := s.blob("a/b c.log")
+		if !bytes.Equal(b.Content, join(log[:i+1])) {
+			t.Fatalf("after commit %d the blob differs from what was committed", i)
+		}
+		if b.Metadata["cursor"] != strconv.Itoa(i) || b.Metadata["seq"] != strconv.Itoa(i+1) || b.Metadata["stream"] != "stream of a/b c.log" {
+			t.Fatalf("after commit %d the metadata is %v", i, b.Metadata)
+		}
+		if b.Metadata["complete"] != "" {
+			t.Fatalf("after commit %d the blob says that it is complete", i)
+		}
+	}
+	must(t, w.Complete(t.Context(), []byte("the end\n"), "end"))
+	b := s.blob("a/b c.log")
+	if want := append(join(log), "the end\n"...); !bytes.Equal(b.Content, want) {
+		t.Error("the complete blob differs from what was committed")
+	}
+	if b.Metadata["complete"] != "1" || b.Metadata["cursor"] != "end" {
+		t.Errorf("the complete blob has metadata %v", b.Metadata)
+	}
+}
+
+// The first row of the table: 60,000 commits of 200 bytes to one blob.
+func TestManySmallCommits(t *testing.T) {
+	n := 60_000
+	if raceDetector {
+		n = 6_000 // the whole number is run without the race detector
+	}
+	s := newStore(t)
+	s.NoLog = true
+	w := s.writer(s.config("long.log"))
+	line := bytes.Repeat([]byte("x"), 199)
+	line = append(line, '\n')
+	longest := 0
+	for i := range n {
+		before := s.Counts()
+		must(t, w.Commit(t.Context(), line, ""))
+		requests := 0
+		for op, c := range s.Counts() {
+			requests += c - before[op]
+		}
+		most := 2
+		if i == 0 {
+			most = 3 // the HEAD that looks for an earlier blob
+		}
+		if requests > most {
+			t.Fatalf("commit %d took %d requests", i, requests)
+		}
+		longest = max(longest, w.State().Blocks)
+	}
+	if got := s.blob("long.log").Content; !bytes.Equal(got, bytes.Repeat(line, n)) {
+		t.Error("the content differs")
+	}
+	if longest > 1_500 {
+		t.Errorf("the block list had %d blocks", longest)
+	}
+	t.Logf("%d commits: at most %d blocks in the list", n, longest)
+}
+
+// Every kind of fault, at every request of a run of 200 commits, one at a time.
+// What a host does after an error is what every host of this project does: the
+// same commit again.
+func TestEveryFaultAtEveryRequest(t *testing.T) {
+	log := flushes(200, 900) // from Put Blob, over the change to blocks at about 70, through merges
+	want := join(log)
+	run := func(t *testing.T, fault azuretest.Fault, at int) (requests int) {
+		s := newStore(t)
+		s.NoLog = true
+		s.SetFault(func(r azuretest.Request) azuretest.Fault {
+			requests++
+			if r.N == at {
+				return fault
+			}
+			return azuretest.Fault{}
+		})
+		cfg := s.config("run.log")
+		cfg.Retry.Denied = true
+		cfg.Container.Create = func(context.Context) error { return nil }
+		w := s.writer(cfg)
+		for i, data := range log {
+			finish := w.Commit
+			if i == len(log)-1 {
+				finish = w.Complete
+			}
+			if err := finish(t.Context(), data, strconv.Itoa(i)); err != nil {
+				t.Fatalf("%v at request %d: commit %d: %v", fault.Kind, at, i, err)
+			}
+		}
+		b := s.blob("run.log")
+		if !bytes.Equal(b.Content, want) {
+			t.Fatalf("%v at request %d: the blob differs from the input", fault.Kind, at)
+		}
+		if b.Metadata["complete"] != "1" {
+			t.Fatalf("%v at request %d: the blob is not complete", fault.Kind, at)
+		}
+		return requests
+	}
+	var total int
+	synctest.Test(t, func(t *testing.T) { total = run(t, azuretest.Fault{}, 0) })
+
+	step := 1
+	if raceDetector || testing.Short() {
+		step = 13 // all of them are run without the race detector
+	}
+	for _, kind := range azuretest.Faults() {
+		switch kind {
+		case azuretest.OtherWriter: // ends in a fence: TestFencedAtEveryRequest
+			continue
+		case azuretest.CutBody: // for readers
+			continue
+		}
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			for at := 1; at <= total; at += step {
+				synctest.Test(t, func(t *testing.T) {
+					fault := azuretest.Fault{Kind: kind}
+					if kind == azuretest.Late {
+						fault.Delay = []time.Duration{time.Millisecond, 150 * time.Millisecond, 3 * time.Second}[at%3]
+					}
+					run(t, fault, at)
+					time.Sleep(time.Minute) // the bubble's: a late request has come by then
+				})
+			}
+		})
+	}
+}
+
+// Random faults, several at a time, some of them lasting, with a host that dies
+// and resumes from the cursor at random.
+func TestCrashesAmongFaults(t *testing.T) {
+	rounds := 300
+	if raceDetector || testing.Short() {
+		rounds = 30
+	}
+	kinds := slices.DeleteFunc(azuretest.Faults(), func(k azuretest.FaultKind) bool {
+		return k == azuretest.OtherWriter || k == azuretest.CutBody
+	})
+	for seed := range uint64(rounds) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 7))
+			s := newStore(t)
+			s.NoLog = true
+			s.SetFault(func(azuretest.Request) azuretest.Fault {
+				if r.IntN(6) > 0 {
+					return azuretest.Fault{}
+				}
+				return azuretest.Fault{Kind: kinds[r.IntN(len(kinds))], Delay: time.Duration(r.IntN(400)) * time.Millisecond}
+			})
+			log := flushes(120, 1+r.IntN(4000))
+			cfg := s.config("run.log")
+			cfg.Retry.Denied = true
+			cfg.Container.Create = func(context.Context) error { return nil }
+			cfg.MaxSize = int64(r.IntN(3)) * 100_000
+			fenced := 0
+			for done := false; !done; {
+				w := s.writer(cfg)
+				if err := w.Resume(t.Context()); err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				i := 0
+				if c := w.State().Cursor; c != "" {
+					i, _ = strconv.Atoi(c)
+				}
+				// This life of the host ends some time from now, in mid-request.
+				ctx, die := context.WithTimeout(t.Context(), time.Duration(r.IntN(60_000))*time.Millisecond)
+				for i < len(log) && ctx.Err() == nil {
+					n := 1 + r.IntN(4)
+					end := min(i+n, len(log))
+					err := w.Commit(ctx, join(log[i:end]), strconv.Itoa(end))
+					var f *liveblob.FencedError
+					if errors.As(err, &f) && f.First {
+						fenced++ // the last life's commit has landed late
+						break
+					}
+					if err != nil && ctx.Err() == nil {
+						t.Fatalf("seed %d: %v", seed, err)
+					}
+					if err == nil {
+						i = end
+					}
+				}
+				done = i == len(log)
+				die()
+			}
+			time.Sleep(time.Minute)
+			if got := s.content("run.log"); !bytes.Equal(got, join(log)) {
+				t.Fatalf("seed %d: the log differs from the input (%d bytes, want %d)", seed, len(got), len(join(log)))
+			}
+		})
+	}
+}
+
+func TestTwoWritersOneIsFenced(t *testing.T) {
+	for _, size := range []int{50, 100_000} { // by Put Blob, by blocks
+		s := newStore(t)
+		one, two := s.writer(s.config("shared.log")), s.writer(s.config("shared.log"))
+		must(t, one.Commit(t.Context(), bytes.Repeat([]byte("1"), size), "1"))
+		must(t, two.Commit(t.Context(), bytes.Repeat([]byte("2"), size), "2")) // resumes after the first
+		err := one.Commit(t.Context(), []byte("lost"), "3")
+		if !errors.Is(err, liveblob.ErrFenced) {
+			t.Fatalf("the first writer's next commit answers %v", err)
+		}
+		if s := err.Error(); !strings.Contains(s, "logs/shared.log") || !strings.Contains(s, "another writer") || strings.Contains(s, "\n") {
+			t.Errorf("the error does not say what happened to which blob: %q", s)
+		}
+		if again := one.Commit(t.Context(), []byte("lost"), "3"); !errors.Is(again, liveblob.ErrFenced) {
+			t.Errorf("a fenced writer goes on: %v", again)
+		}
+		must(t, two.Commit(t.Context(), []byte("2\n"), "4"))
+		want := strings.Repeat("1", size) + strings.Repeat("2", size) + "2\n"
+		if got := s.blob("shared.log").Content; string(got) != want {
+			t.Errorf("the blob holds %d bytes, not the winner's %d", len(got), len(want))
+		}
+	}
+}
+
+// Two writers that start together: one makes the blob, the other is fenced.
+func TestTwoWritersMakeOneBlob(t *testing.T) {
+	s := newStore(t)
+	one, two := s.writer(s.config("new.log")), s.writer(s.config("new.log"))
+	must(t, one.Resume(t.Context()))
+	must(t, two.Resume(t.Context()))
+	must(t, one.Commit(t.Context(), []byte("one\n"), ""))
+	var f *liveblob.FencedError
+	if err := two.Commit(t.Context(), []byte("two\n"), ""); !errors.As(err, &f) || !f.First {
+		t.Fatalf("the second writer's first commit answers %v", err)
+	}
+	if got := s.blob("new.log").Content; string(got) != "one\n" {
+		t.Errorf("the blob holds %q", got)
+	}
+}
+
+func TestFencedAtEveryRequest(t *testing.T) {
+	log := flushes(120, 1500)
+	for at := 2; at < 200; at += 3 {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(t)
+			s.SetFault(func(r azuretest.Request) azuretest.Fault {
+				if r.N == at {
+					return azuretest.Fault{Kind: azuretest.OtherWriter}
+				}
+				return azuretest.Fault{}
+			})
+			w := s.writer(s.config("run.log"))
+			var err error
+			for _, data := range log {
+				if err = w.Commit(t.Context(), data, ""); err != nil {
+					break
+				}
+			}
+			if !errors.Is(err, liveblob.ErrFenced) && !errors.Is(err, liveblob.ErrTaken) {
+				t.Fatalf("another writer at request %d: %v", at, err)
+			}
+			others := s.blob("run.log")
+			if w.Commit(t.Context(), log[0], "") == nil || s.blob("run.log").ETag != others.ETag {
+				t.Fatalf("another writer at request %d: its blob was written to", at)
+			}
+		})
+	}
+}
+
+func TestResume(t *testing.T) {
+	log := flushes(300, 900)
+	for _, life := range []int{1, 2, 7, 15, 16, 17, 100} { // commits per life
+		s := newStore(t)
+		for i := 0; i < len(log); {
+			w := s.writer(s.config("run.log"))
+			must(t, w.Resume(t.Context()))
+			if got, _ := strconv.Atoi("0" + w.State().Cursor); got != i {
+				t.Fatalf("lives of %d: the cursor is %q, want %d", life, w.State().Cursor, i)
+			}
+			for range min(life, len(log)-i) {
+				must(t, w.Commit(t.Context(), log[i], strconv.Itoa(i+1)))
+				i++
+			}
+		}
+		b := s.blob("run.log")
+		if !bytes.Equal(b.Content, join(log)) {
+			t.Fatalf("lives of %d: the content differs", life)
+		}
+		if len(b.Blocks) > 64 {
+			t.Errorf("lives of %d: the list has %d blocks: what an earlier writer left was never merged", life, len(b.Blocks))
+		}
+	}
+}
+
+func TestCompleteCanBeTakenBack(t *testing.T) {
+	for _, size := range []int{10, 100_000} {
+		s := newStore(t)
+		w := s.writer(s.config("run.log"))
+		must(t, w.Complete(t.Context(), bytes.Repeat([]byte("a"), size), "1"))
+		w = s.writer(s.config("run.log"))
+		must(t, w.Resume(t.Context()))
+		if st := w.State(); !st.Complete || st.Cursor != "1" || !st.Exists {
+			t.Errorf("a complete blob resumes as %+v", st)
+		}
+		must(t, w.Commit(t.Context(), []byte("b"), "2"))
+		if b := s.blob("run.log"); b.Metadata["complete"] != "" || len(b.Content) != size+1 {
+			t.Errorf("a log that goes on has %d bytes and metadata %v", len(b.Content), b.Metadata)
+		}
+	}
+}
+
+func TestEmptyLogs(t *testing.T) {
+	s := newStore(t)
+	w := s.writer(s.config("empty.log"))
+	must(t, w.Complete(t.Context(), nil, ""))
+	if b := s.blob("empty.log"); len(b.Content) != 0 || b.Metadata["complete"] != "1" {
+		t.Errorf("an empty log has %d bytes and metadata %v", len(b.Content), b.Metadata)
+	}
+	w = s.writer(s.config("untouched.log"))
+	must(t, w.Resume(t.Context()))
+	if _, ok := s.Blob("logs", "untouched.log"); ok {
+		t.Error("a writer that wrote nothing made a blob")
+	}
+}
+
+// Content type, encoding, cache control, the user's metadata and tags are on
+// every commit, whichever way it is made.
+func TestPropertiesStay(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("run.log")
+	cfg.ContentType, cfg.ContentEncoding = "application/x-ndjson", "gzip"
+	cfg.Metadata = map[string]string{"team": "grüße\r\nx"}
+	cfg.Tags = map[string]string{"env": "test"}
+	cfg.CompleteTier = "Cool"
+	w := s.writer(cfg)
+	check := func(when, tier string) {
+		b := s.blob("run.log")
+		if b.ContentType != cfg.ContentType || b.ContentEncoding != "gzip" || b.CacheControl != "no-store" || b.Tags["env"] != "test" || b.Metadata["team"] != "gr%C3%BC%C3%9Fe%0D%0Ax" || b.Tier != tier {
+			t.Errorf("%s: %q %q %q tags %v tier %q metadata %v", when, b.ContentType, b.ContentEncoding, b.CacheControl, b.Tags, b.Tier, b.Metadata)
+		}
+	}
+	tier := ""
+	for i, data := range flushes(100, 2000) {
+		must(t, w.Commit(t.Context(), data, ""))
+		if i == 0 {
+			tier = s.blob("run.log").Tier
+		}
+		check(fmt.Sprint("commit ", i), tier)
+	}
+	must(t, w.Complete(t.Context(), nil, ""))
+	check("complete", "Cool")
+}
+
+func TestLargeCommitIsStagedInParts(t *testing.T) {
+	for _, before := range []int{0, 100, 70_000} {
+		s := newStore(t)
+		w := s.writer(s.config("run.log"))
+		data := bytes.Repeat([]byte("0123456789abcdef"), 1<<20+5) // a little over 16 MiB
+		want := bytes.Repeat([]byte("-"), before)
+		if before > 0 {
+			must(t, w.Commit(t.Context(), want, ""))
+		}
+		must(t, w.Commit(t.Context(), data, ""))
+		must(t, w.Commit(t.Context(), []byte("end"), ""))
+		want = append(append(want, data...), "end"...)
+		b := s.blob("run.log")
+		if !bytes.Equal(b.Content, want) {
+			t.Errorf("after %d bytes: the content differs", before)
+		}
+		for _, block := range b.Blocks {
+			if block.Size > 8<<20 {
+				t.Errorf("after %d bytes: a block has %d bytes", before, block.Size)
+			}
+		}
+	}
+}
+
+// A budget of nothing keeps no tail at all; what a merge needs is read back.
+func TestTailsAreReadBack(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("run.log")
+	cfg.Budget = &liveblob.Budget{Limit: 1}
+	w := s.writer(cfg)
+	log := flushes(700, 900)
+	for _, data := range log {
+		must(t, w.Commit(t.Context(), data, ""))
+	}
+	b := s.blob("run.log")
+	if !bytes.Equal(b.Content, join(log)) {
+		t.Error("the content differs")
+	}
+	if len(b.Blocks) > 60 {
+		t.Errorf("the list has %d blocks", len(b.Blocks))
+	}
+	if got := s.Counts()[azuretest.GetBlob]; got == 0 || got > len(log)/4 {
+		t.Errorf("%d commits read back %d times", len(log), got)
+	}
+}
+
+func TestDeletedBlobIsMadeAnew(t *testing.T) {
+	for _, size := range []int{10, 100_000} {
+		s := newStore(t)
+		w := s.writer(s.config("run.log"))
+		must(t, w.Commit(t.Context(), bytes.Repeat([]byte("a"), size), "1"))
+		c, _ := s.container().Client("run.log")
+		_, err := c.Delete(t.Context(), nil)
+		must(t, err)
+		must(t, w.Commit(t.Context(), []byte("after\n"), "2"))
+		must(t, w.Commit(t.Context(), []byte("more\n"), "3"))
+		if got := s.blob("run.log").Content; string(got) != "after\nmore\n" {
+			t.Errorf("the new blob holds %q", got)
+		}
+	}
+}
+
+func TestForeignStagedBlocksAreSweptAway(t *testing.T) {
+	for _, before := range []int{0, 10, 100_000} {
+		s := newStore(t)
+		w := s.writer(s.config("run.log"))
+		want := strings.Repeat("a", before)
+		if before > 0 {
+			must(t, w.Commit(t.Context(), []byte(want), "1"))
+		}
+		c, _ := s.container().Client("run.log")
+		_, err := c.StageBlock(t.Context(), "YQ==", nopCloser{strings.NewReader("foreign")}, nil)
+		must(t, err)
+		must(t, w.Commit(t.Context(), bytes.Repeat([]byte("b"), 70_000), "2"))
+		must(t, w.Commit(t.Context(), []byte("c"), "3"))
+		if got := s.blob("run.log"); string(got.Content) != want+strings.Repeat("b", 70_000)+"c" || len(got.Uncommitted) > 0 {
+			t.Errorf("after %d bytes: the blob has %d bytes and %d uncommitted blocks", before, len(got.Content), len(got.Uncommitted))
+		}
+	}
+}
+
+type nopCloser struct{ *strings.Reader }
+
+func (nopCloser) Close() error { return nil }
+
+func TestOwedCommitIsImmutable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		w := s.writer(s.config("run.log"))
+		must(t, w.Commit(t.Context(), []byte("one\n"), "1"))
+		s.SetFault(func(r azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.LostAnswer} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.Commit(ctx, []byte("two\n"), "2"); err == nil {
+			t.Fatal("a commit with no answer succeeded")
+		}
+		s.SetFault(nil)
+		if err := w.Commit(t.Context(), []byte("other\n"), "2"); err == nil {
+			t.Fatal("a commit was replaced by another one while its outcome was not known")
+		}
+		must(t, w.Commit(t.Context(), []byte("two\n"), "2"))
+		must(t, w.Commit(t.Context(), []byte("three\n"), "3"))
+		if got := s.blob("run.log").Content; string(got) != "one\ntwo\nthree\n" {
+			t.Errorf("the blob holds %q", got)
+		}
+	})
+}

@@ -1,0 +1,110 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Location is a blob, or a container or prefix in it, as a person names it.
+type Location struct {
+	Container string
+	Name      string // "" for the container itself
+	Endpoint  string // "" where only CONTAINER/NAME was given
+	SAS       Secret
+}
+
+// ParseLocation takes CONTAINER/NAME, or the URL of a blob or container with or
+// without a SAS token. In a URL the name is percent-encoded, in the short form it
+// is as it is. Errors never show the query of a URL.
+func ParseLocation(arg string) (Location, error) {
+	if !strings.Contains(arg, "://") {
+		container, name, _ := strings.Cut(arg, "/")
+		if container == "" {
+			return Location{}, fmt.Errorf("read location %q: write CONTAINER/NAME or a URL", arg)
+		}
+		if err := CheckContainerName(container); err != nil {
+			return Location{}, fmt.Errorf("read location %q: %w", arg, err)
+		}
+		return Location{Container: container, Name: name}, nil
+	}
+	shown, _, _ := strings.Cut(arg, "?")
+	fail := func(text string) (Location, error) {
+		return Location{}, fmt.Errorf("read location %q: %s", shown, text)
+	}
+	u, err := url.Parse(arg)
+	switch {
+	case err != nil: // its text quotes the URL
+		return Location{}, errors.New("read location: this is not a URL: write https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME")
+	case u.User != nil:
+		return Location{}, errors.New("read location: the URL has a user in it: give credentials as options")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+		return fail("write https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME")
+	case u.Fragment != "":
+		return Location{}, errors.New("read location: the URL has a fragment: write # as %23")
+	}
+	endpoint := &url.URL{Scheme: u.Scheme, Host: u.Host}
+	path := strings.TrimPrefix(u.Path, "/")
+	if pathStyle(u) {
+		var acct string
+		acct, path, _ = strings.Cut(path, "/")
+		endpoint.Path = "/" + acct
+	}
+	container, name, _ := strings.Cut(path, "/")
+	if container == "" {
+		return fail("it names no container")
+	}
+	if err := CheckContainerName(container); err != nil {
+		return fail(err.Error())
+	}
+	l := Location{Container: container, Name: name, Endpoint: endpoint.String()}
+	if u.RawQuery != "" {
+		q, err := url.ParseQuery(u.RawQuery)
+		switch {
+		case err != nil || !q.Has("sig"):
+			return fail("the URL's query is not a SAS token: leave it out, or put the URL in quotes")
+		case q.Has("snapshot"), q.Has("versionid"):
+			return fail("snapshots and versions are not logs that grow: leave out snapshot and versionid")
+		}
+		l.SAS = NewSecret(u.RawQuery)
+	}
+	return l, nil
+}
+
+// At returns a copy of the settings aimed at l. A URL's SAS token replaces all
+// other credentials. A URL without one gets the credentials there are if it is
+// that of their own account, or if they belong to no account in particular (an
+// identity, or a key without an account name) and the URL is one of the cloud's.
+// Anything else is read without a login: naming a host on a command line must
+// not send it a token.
+func (c *Config) At(l Location) (*Config, error) {
+	at := *c
+	at.ContainerName = l.Container
+	if l.Endpoint == "" {
+		return &at, nil
+	}
+	there, err := parseEndpoint(l.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	at.Endpoint, at.AccountName, at.ConnectionString = l.Endpoint, "", Secret{}
+	if l.SAS.IsZero() {
+		own, err := c.account()
+		if err == nil && strings.EqualFold(own.endpoint.String(), there.String()) {
+			at.Endpoint, at.AccountName, at.ConnectionString = c.Endpoint, c.AccountName, c.ConnectionString
+			return &at, nil
+		}
+		homeless := c.Endpoint == "" && c.AccountName == "" && c.ConnectionString.IsZero()
+		kind, err := c.authType(own)
+		identity := err == nil && kind != "" && kind != "key" && kind != "sas"
+		official := loopback(there) || strings.HasSuffix(strings.ToLower(there.Hostname()), ".blob."+own.suffix)
+		if official && (homeless || identity) {
+			return &at, nil
+		}
+	}
+	at.AuthType, at.WorkloadTokenFile = "", ""
+	at.SharedKey, at.SASToken = Secret{}, l.SAS
+	at.ClientID, at.TenantID, at.ClientSecret = Secret{}, Secret{}, Secret{}
+	return &at, nil
+}

@@ -1,0 +1,134 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+)
+
+// What `azureblob doctor` asks a store. Each question stands alone, so that one
+// that the credentials do not allow leaves the others' answers.
+
+// Reach is what any answer tells, a refusal included.
+type Reach struct {
+	Took   time.Duration
+	Server time.Time     // the server's clock
+	Skew   time.Duration // this machine's clock ahead of the server's, to a second
+}
+
+// Reach asks for the container and takes any answer. Signatures are refused when
+// the clocks are more than 15 minutes apart. The error is that of getting there,
+// not the service's refusal.
+func (s *Store) Reach(ctx context.Context) (Reach, error) {
+	var r Reach
+	err := s.do(ctx, "reach", s.endpoint, func(ctx context.Context) error {
+		start := time.Now()
+		h, err := s.head(ctx, s.containerPath(), url.Values{"restype": {"container"}})
+		if h == nil {
+			return err
+		}
+		now := time.Now()
+		r.Took = now.Sub(start)
+		if at, err := http.ParseTime(h.Get("Date")); err == nil {
+			r.Server = at
+			// The header has whole seconds, cut off: half of one is the best guess.
+			r.Skew = start.Add(r.Took / 2).Sub(at.Add(time.Second / 2)).Round(time.Second)
+		}
+		return nil
+	})
+	return r, err
+}
+
+// ContainerProperties is what there is to know of the container.
+type ContainerProperties struct {
+	LastModified time.Time
+	Public       string // "blob" or "container" where everybody may read; else ""
+	Immutable    bool   // has an immutability policy: blobs cannot be rewritten
+	LegalHold    bool
+}
+
+// Properties asks for the container's properties. A missing container is an
+// error with the code ContainerNotFound.
+func (s *Store) Properties(ctx context.Context) (ContainerProperties, error) {
+	var p ContainerProperties
+	err := s.do(ctx, "get properties of", s.name, func(ctx context.Context) error {
+		h, err := s.head(ctx, s.containerPath(), url.Values{"restype": {"container"}})
+		if err != nil {
+			if re := (*azcore.ResponseError)(nil); errors.As(err, &re) && re.StatusCode == http.StatusNotFound && re.ErrorCode == "" {
+				re.ErrorCode = "ContainerNotFound" // a HEAD has no body to say so
+			}
+			return err
+		}
+		p.LastModified, _ = http.ParseTime(h.Get("Last-Modified"))
+		p.Public = h.Get("x-ms-blob-public-access")
+		p.Immutable = h.Get("x-ms-has-immutability-policy") == "true"
+		p.LegalHold = h.Get("x-ms-has-legal-hold") == "true"
+		return nil
+	})
+	return p, err
+}
+
+// ServiceProperties is what the account says of its blob service.
+type ServiceProperties struct {
+	SoftDelete int      // days that an overwritten blob is kept; 0: off
+	Origins    []string // of the CORS rules: who may read from a browser
+}
+
+// ServiceProperties asks for the account's blob service properties, which takes
+// more rights than writing logs does.
+func (s *Store) ServiceProperties(ctx context.Context) (ServiceProperties, error) {
+	var answer struct {
+		DeleteRetentionPolicy struct {
+			Enabled bool
+			Days    int
+		}
+		Origins []string `xml:"Cors>CorsRule>AllowedOrigins"`
+	}
+	err := s.do(ctx, "get service properties of", s.endpoint, func(ctx context.Context) error {
+		return s.get(ctx, "/", url.Values{"restype": {"service"}, "comp": {"properties"}}, &answer)
+	})
+	p := ServiceProperties{Origins: answer.Origins}
+	if answer.DeleteRetentionPolicy.Enabled {
+		p.SoftDelete = answer.DeleteRetentionPolicy.Days
+	}
+	return p, err
+}
+
+// WriteProbe is what a write told.
+type WriteProbe struct {
+	Name      string // of the blob that was written
+	Versioned bool   // the account keeps every version: each flush leaves a copy behind
+	Left      error  // why the blob could not be deleted again; nil: it is gone
+}
+
+// TryWrite writes a small blob of a name of its own and deletes it again.
+func (s *Store) TryWrite(ctx context.Context) (WriteProbe, error) {
+	var nonce [6]byte
+	rand.Read(nonce[:])
+	p := WriteProbe{Name: "azureblob-doctor-" + hex.EncodeToString(nonce[:])}
+	client, err := s.Container().Client(p.Name)
+	if err != nil {
+		return p, err
+	}
+	err = s.do(ctx, "write", s.name+"/"+p.Name, func(ctx context.Context) error {
+		resp, err := client.Upload(ctx, streaming.NopCloser(bytes.NewReader([]byte("written by azureblob doctor\n"))), nil)
+		p.Versioned = resp.VersionID != nil
+		return err
+	})
+	if err != nil {
+		return p, err
+	}
+	p.Left = s.do(ctx, "delete", s.name+"/"+p.Name, func(ctx context.Context) error {
+		_, err := client.Delete(ctx, nil)
+		return err
+	})
+	return p, nil
+}

@@ -1,0 +1,126 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const marker = "s3cr3t-m4rk3r"
+
+// TestSecretNeverPrints renders a secret in every way there is, alone and inside
+// of structs that do and do not let fmt call its methods.
+func TestSecretNeverPrints(t *testing.T) {
+	t.Parallel()
+	s := NewSecret(marker)
+	hidden := struct{ secret Secret }{s}
+	cfg := &Config{SharedKey: s, ConnectionString: s, ClientSecret: s, SASToken: s}
+	store, err := Open(&Config{AccountName: "acct", ContainerName: "logs",
+		SASToken: NewSecret("sv=1&sig=" + marker)}, StoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for _, v := range []any{s, &s, hidden, &hidden, cfg, *cfg, store, []Secret{s}, map[string]Secret{"a": s}, s.LogValue(), store.auth} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T", "%p"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		if b, err := json.Marshal(v); err == nil {
+			out.Write(b)
+		}
+		for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+			slog.New(h).Info("x", "v", v)
+		}
+	}
+	if b, err := xml.Marshal(cfg); err == nil {
+		out.Write(b)
+	}
+	out.WriteString(s.GoString() + s.String())
+	hexed := fmt.Sprintf("%x", marker)
+	for _, bad := range []string{marker, hexed, strings.ToUpper(hexed)} {
+		if i := strings.Index(out.String(), bad); i >= 0 {
+			t.Errorf("a secret was printed: …%s…", out.String()[max(0, i-80):i+len(bad)])
+		}
+	}
+	if s.Reveal() != marker || fmt.Sprint(s) != "[redacted]" || fmt.Sprint(Secret{}) != "" {
+		t.Errorf("Reveal %q, String %q, empty %q", s.Reveal(), s, Secret{})
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSecretFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "key")
+		write(t, path, "one\r\n")
+		s, err := SecretFile("shared_key_file", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := func(want, wantErr string) {
+			t.Helper()
+			time.Sleep(secretRecheck)
+			got, err := s.read()
+			if got != want {
+				t.Errorf("value %q, want %q", got, want)
+			}
+			if wantErr == "" != (err == nil) || err != nil && (!strings.Contains(err.Error(), wantErr) || !strings.Contains(err.Error(), `shared_key_file "`+path)) {
+				t.Errorf("error %v, want %q", err, wantErr)
+			}
+		}
+		step("one", "")
+		write(t, path, "three\n")
+		if got := s.Reveal(); got != "one" {
+			t.Errorf("looked at the file twice within a second: %q", got)
+		}
+		step("three", "")
+		// Same size and, if need be, the same time: a rename is a new inode.
+		seen, _ := os.Stat(path)
+		write(t, path+"2", "seven\n")
+		os.Chtimes(path+"2", seen.ModTime(), seen.ModTime())
+		if err := os.Rename(path+"2", path); err != nil {
+			t.Fatal(err)
+		}
+		step("seven", "")
+		os.Remove(path)
+		step("seven", "no such file")
+		write(t, path, "\n")
+		step("seven", "empty")
+		write(t, path, strings.Repeat("x", maxSecretFile+1))
+		step("seven", "64 KiB")
+		write(t, path, "eight")
+		step("eight", "")
+	})
+}
+
+func TestSecretFileAtStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir+"/empty", "")
+	write(t, dir+"/large", strings.Repeat("x", 70<<10))
+	for path, want := range map[string]string{
+		dir + "/none":  "no such file",
+		dir + "/empty": "the file is empty",
+		dir + "/large": "larger than 64 KiB",
+		dir:            "is a directory",
+	} {
+		_, err := Load(Map{"account_name": "a", "shared_key_file": path}.Source())
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) ||
+			!strings.Contains(err.Error(), "shared_key_file") {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
