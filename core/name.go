@@ -150,3 +150,17 @@ func validContainer(s string) bool {
 	}
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
+
+// EnvInName is an environment variable as a part of a name. Whoever writes a
+// template may not be allowed to see the credentials, and a blob's name is no
+// place for them.
+func EnvInName(name string, lookup func(string) (string, bool)) (string, error) {
+	upper := strings.ToUpper(name)
+	for _, word := range []string{"KEY", "SECRET", "TOKEN", "PASSW", "CONNECTION_STRING", "CREDENTIAL"} {
+		if strings.Contains(upper, word) {
+			return "", fmt.Errorf("variable %s may hold a secret", name)
+		}
+	}
+	value, _ := lookup(name)
+	return value, nil
+}

@@ -1,17 +1,13 @@
 package core
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 )
 
 // What `azureblob doctor` asks a store. Each question stands alone, so that one
@@ -100,35 +96,4 @@ func (s *Store) ServiceProperties(ctx context.Context) (ServiceProperties, error
 		p.SoftDelete = answer.DeleteRetentionPolicy.Days
 	}
 	return p, err
-}
-
-// WriteProbe is what a write told.
-type WriteProbe struct {
-	Name      string // of the blob that was written
-	Versioned bool   // the account keeps every version: each flush leaves a copy behind
-	Left      error  // why the blob could not be deleted again; nil: it is gone
-}
-
-// TryWrite writes a small blob of a name of its own and deletes it again.
-func (s *Store) TryWrite(ctx context.Context) (WriteProbe, error) {
-	var nonce [6]byte
-	rand.Read(nonce[:])
-	p := WriteProbe{Name: "azureblob-doctor-" + hex.EncodeToString(nonce[:])}
-	client, err := s.Container().Client(p.Name)
-	if err != nil {
-		return p, err
-	}
-	err = s.do(ctx, "write", s.name+"/"+p.Name, func(ctx context.Context) error {
-		resp, err := client.Upload(ctx, streaming.NopCloser(bytes.NewReader([]byte("written by azureblob doctor\n"))), nil)
-		p.Versioned = resp.VersionID != nil
-		return err
-	})
-	if err != nil {
-		return p, err
-	}
-	p.Left = s.do(ctx, "delete", s.name+"/"+p.Name, func(ctx context.Context) error {
-		_, err := client.Delete(ctx, nil)
-		return err
-	})
-	return p, nil
 }

@@ -275,32 +275,6 @@ func TestMissingContainer(t *testing.T) {
 	}
 }
 
-func TestTryWrite(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		version string
-		delete  int
-	}{{"", 202}, {"2026-11-23T00:00:00Z", 202}, {"", 403}} {
-		var put, deleted string
-		s := open(t, nil, StoreOptions{Transport: serve(func(w http.ResponseWriter, req *http.Request) {
-			if req.Method == "DELETE" {
-				deleted = req.URL.Path
-				w.WriteHeader(c.delete)
-				return
-			}
-			put = req.URL.Path
-			if c.version != "" {
-				w.Header().Set("x-ms-version-id", c.version)
-			}
-			w.WriteHeader(201)
-		})})
-		p, err := s.TryWrite(t.Context())
-		if err != nil || put != "/logs/"+p.Name || deleted != put || p.Versioned != (c.version != "") || (p.Left != nil) != (c.delete == 403) {
-			t.Errorf("%+v: %+v, %v; %s %s", c, p, err, put, deleted)
-		}
-	}
-}
-
 // TestRotation changes a key's and a token's file under an open store. A client
 // that was made before takes up the new one; a broken file changes nothing and
 // is logged once.
@@ -393,8 +367,6 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			_, err := s.ServiceProperties(t.Context())
 			errs = append(errs, err)
 			_, err = s.Properties(t.Context())
-			errs = append(errs, err)
-			_, err = s.TryWrite(t.Context())
 			errs = append(errs, err)
 			for _, err := range s.List(t.Context(), "") {
 				errs = append(errs, err)

@@ -436,18 +436,11 @@ func TestStreamCompresses(t *testing.T) {
 func TestIdleStreamsCostLittle(t *testing.T) {
 	s := newStreams(t)
 	s.NoLog = true
-	measure := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	const n = 1000
 	all := make([]*core.Stream, n)
 	goroutines := runtime.NumGoroutine()
 	budget := new(liveblob.Budget)
-	before := measure()
+	before := heap()
 	for i := range all {
 		cfg := s.config(fmt.Sprintf("host/stream-%d.log", i))
 		cfg.Blob.Budget = budget
@@ -459,14 +452,14 @@ func TestIdleStreamsCostLittle(t *testing.T) {
 			}
 		}
 	}
-	after := measure()
+	after := heap()
 	if g := runtime.NumGoroutine(); g > goroutines {
 		t.Errorf("%d idle streams have %d goroutines", n, g-goroutines)
 	}
 	// The stand-in's own share: the same blobs without their streams.
 	clear(all)
 	budget = nil
-	blobs := measure() - before
+	blobs := heap() - before
 	if used := after - before - blobs; used > 8<<20 {
 		t.Errorf("%d idle streams take %d bytes", n, used)
 	} else {

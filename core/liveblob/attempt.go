@@ -92,9 +92,9 @@ func (w *Writer) settle(ctx context.Context, a *attempt) (landed bool, err error
 	switch {
 	case err != nil:
 		return false, err
-	case !h.exists && w.etag != "":
+	case h == nil && w.etag != "":
 		return false, errGone
-	case !h.exists, h.etag == w.etag:
+	case h == nil, h.etag == w.etag:
 	case h.writer() == w.writerID() && h.seq() == a.seq:
 		w.landed(a, h.etag, w.budget.borrow(w.cache))
 		return true, nil
@@ -196,30 +196,18 @@ func (w *Writer) put(ctx context.Context, a *attempt, old []byte) (azcore.ETag, 
 	return etagOf(r.ETag), err
 }
 
-func etagOf(e *azcore.ETag) azcore.ETag {
-	if e == nil {
-		return ""
-	}
-	return *e
-}
-
 func (w *Writer) writerID() string { return hex.EncodeToString(w.nonce[:]) }
 
 func (w *Writer) metadata(a *attempt) metadata {
-	m := make(metadata, len(w.cfg.Metadata)+6)
+	m := make(metadata, len(w.cfg.Metadata)+7)
 	maps.Copy(m, w.cfg.Metadata)
-	m[metaStream] = w.cfg.Stream
-	m[metaWriter] = w.writerID()
+	m[metaStream], m[metaOrigin], m[metaWriter] = w.cfg.Stream, w.origin, w.writerID()
 	m[metaSeq] = strconv.FormatUint(a.seq, 10)
-	if a.cursor != "" {
-		m[metaCursor] = a.cursor
-	}
+	m[metaCursor], m[metaNext] = a.cursor, a.next
 	if a.complete {
 		m[metaComplete] = "1"
 	}
-	if a.next != "" {
-		m[metaNext] = a.next
-	}
+	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	return m
 }
 
@@ -243,7 +231,7 @@ func (e *FencedError) Error() string {
 func (e *FencedError) Unwrap() error { return ErrFenced }
 
 // foreign is the verdict on a blob that another writer has changed or made.
-func (w *Writer) foreign(h *found) error {
+func (w *Writer) foreign(h *snapshot) error {
 	if w.etag == "" && h.stream() != w.cfg.Stream {
 		return w.taken(h)
 	}
@@ -254,7 +242,7 @@ func (w *Writer) foreign(h *found) error {
 }
 
 // taken says whose the name is.
-func (w *Writer) taken(h *found) error {
+func (w *Writer) taken(h *snapshot) error {
 	who := "a blob that is not a live log"
 	if s := h.stream(); s != "" {
 		who = fmt.Sprintf("the log of %q", s)

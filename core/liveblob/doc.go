@@ -58,6 +58,7 @@
 // # Metadata of a live blob
 //
 //	stream    who the log belongs to; no other stream ever writes to the blob
+//	origin    made up when the blob was made, and kept
 //	writer    12 hex digits, the nonce of the writer that made the commit
 //	seq       number of the commit
 //	cursor    the host's position

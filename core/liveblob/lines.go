@@ -36,11 +36,9 @@ func LastLines(ctx context.Context, c Container, name string, n int, retry Retry
 	}
 	var first snapshot
 	err = retry.Do(ctx, "read", path, 0, func(ctx context.Context) error {
-		a, err := head(ctx, client)
-		if err != nil {
+		if first, err = head(ctx, client); err != nil {
 			return refused(path, err, false)
 		}
-		first = a.snapshot
 		return nil
 	})
 	if err != nil || n == 0 {
@@ -62,7 +60,7 @@ func LastLines(ctx context.Context, c Container, name string, n int, retry Retry
 				return refused(path, err, true)
 			}
 			defer a.body.Close()
-			if a.stream != first.stream || a.size < first.size {
+			if a.stream() != first.stream() || a.origin() != first.origin() || a.size < first.size {
 				return replaced(path, "it was written anew while it was read")
 			}
 			if _, err := io.CopyN(io.Discard, a.body, begin-a.from); err != nil {

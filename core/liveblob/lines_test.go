@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
@@ -120,7 +121,7 @@ func TestLastLinesWhileItChanges(t *testing.T) {
 					}
 					return under.RoundTrip(r)
 				})}
-				got, err := liveblob.LastLines(t.Context(), reading.container(), "app.log", 30, liveblob.Retry{})
+				got, err := liveblob.LastLines(t.Context(), reading.container(), "app.log", 30, liveblob.Retry{GiveUp: time.Second})
 				if w.err != nil || reads < at {
 					t.Fatal(w.err, reads)
 				}
@@ -140,7 +141,7 @@ func TestLastLinesUnderFaults(t *testing.T) {
 				s := newShelf()
 				s.Put("logs", "app.log", text, nil)
 				s.faultAt(at, azuretest.Fault{Kind: kind})
-				got, err := liveblob.LastLines(t.Context(), s.container(), "app.log", 30, liveblob.Retry{})
+				got, err := liveblob.LastLines(t.Context(), s.container(), "app.log", 30, liveblob.Retry{GiveUp: time.Minute})
 				if err != nil || got != 30_000 {
 					t.Errorf("%v at %d: %d, %v", kind, at, got, err)
 				}

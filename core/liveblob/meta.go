@@ -10,6 +10,7 @@ import (
 // a capital letter, so look-ups ignore case.
 const (
 	metaStream   = "stream"   // who the blob belongs to
+	metaOrigin   = "origin"   // made up by the blob's first commit and kept by all others, so that a reader knows the blob again
 	metaWriter   = "writer"   // nonce of the writer that made this commit, 12 hex digits
 	metaSeq      = "seq"      // that writer's count of commits, so that it knows its own
 	metaCursor   = "cursor"   // the host's position after this commit's data
@@ -37,7 +38,7 @@ func readMetadata(m map[string]*string) metadata {
 	return d
 }
 
-var protocol = []string{metaStream, metaWriter, metaSeq, metaCursor, metaComplete, metaNext}
+var protocol = []string{metaStream, metaOrigin, metaWriter, metaSeq, metaCursor, metaComplete, metaNext}
 
 func reserved(lower string) bool { return slices.Contains(protocol, lower) }
 

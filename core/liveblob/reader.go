@@ -120,7 +120,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 		}
 
 		r.heard = false
-		if next := r.at.now.next; next != "" {
+		if next := r.at.now.next(); next != "" {
 			data, entered, err := r.enter(ctx, next)
 			if err != nil || len(data) > 0 {
 				return data, err
@@ -129,7 +129,7 @@ func (r *Reader) Next(ctx context.Context) ([]byte, error) {
 				continue
 			}
 		}
-		if r.at.now.complete || !r.cfg.Follow {
+		if r.at.now.complete() || !r.cfg.Follow {
 			return nil, io.EOF
 		}
 		if err := r.pause(ctx); err != nil {
@@ -208,7 +208,7 @@ func (r *Reader) try(ctx context.Context, p *place) ([]byte, error) {
 	if errors.Is(err, errNoRange) {
 		// Empty, shrunk or replaced: the refusal does not say which.
 		r.requests++
-		a, err = head(ctx, p.client)
+		a.snapshot, err = head(ctx, p.client)
 		if err == nil && a.size > p.pos {
 			err = errors.New("no bytes came though there are some") // it grew in between: ask again
 		}
@@ -224,8 +224,10 @@ func (r *Reader) try(ctx context.Context, p *place) ([]byte, error) {
 		return nil, nil
 	}
 	switch {
-	case p.bound && a.stream != p.stream:
-		return nil, replaced(path, fmt.Sprintf("its stream is %q, not %q", a.stream, p.stream))
+	case p.bound && a.stream() != p.stream:
+		return nil, replaced(path, fmt.Sprintf("its stream is %q, not %q", a.stream(), p.stream))
+	case p.seen && a.origin() != p.now.origin():
+		return nil, replaced(path, "it was deleted and made anew")
 	case a.size < p.pos:
 		return nil, replaced(path, fmt.Sprintf("it holds %d bytes, fewer than the %d read or skipped before", a.size, p.pos))
 	}
@@ -256,7 +258,7 @@ func (r *Reader) try(ctx context.Context, p *place) ([]byte, error) {
 			pos, last, data = from+int64(n), int(buf[n-1]), buf[min(n, overlap):n]
 		}
 	}
-	p.now, p.seen, p.stream, p.bound = a.snapshot, true, a.stream, true
+	p.now, p.seen, p.stream, p.bound = a.snapshot, true, a.stream(), true
 	p.pos, p.last = pos, last
 	return data, nil
 }
@@ -310,7 +312,7 @@ func (r *Reader) Status() Status {
 	s := r.at.now
 	return Status{
 		Blob: r.at.name, Offset: r.at.pos, Size: s.size,
-		Stream: r.at.stream, ContentType: s.contentType, ContentEncoding: s.encoding, Complete: s.complete,
+		Stream: r.at.stream, ContentType: s.contentType, ContentEncoding: s.encoding, Complete: s.complete(),
 		Requests: r.requests, Fetched: r.fetched,
 	}
 }
@@ -339,24 +341,6 @@ func (b *byteReader) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	return n, nil
-}
-
-// snapshot is what one answer says of a blob.
-type snapshot struct {
-	etag                  azcore.ETag
-	size                  int64
-	stream, next          string
-	complete              bool
-	contentType, encoding string
-}
-
-func newSnapshot(etag *azcore.ETag, size int64, meta map[string]*string, contentType, encoding *string) snapshot {
-	m := readMetadata(meta)
-	return snapshot{
-		etag: *cmp.Or(etag, new(azcore.ETag)), size: size,
-		stream: m[metaStream], next: m[metaNext], complete: m[metaComplete] == "1",
-		contentType: *cmp.Or(contentType, new(string)), encoding: *cmp.Or(encoding, new(string)),
-	}
 }
 
 // answer is a snapshot and, after a GET, a part of its bytes.
@@ -414,18 +398,6 @@ func get(ctx context.Context, c *blockblob.Client, from, count int64, known azco
 func parseRange(s string, from, to, size *int64) bool {
 	_, err := fmt.Sscanf(s, "bytes %d-%d/%d", from, to, size)
 	return err == nil && 0 <= *from && *from <= *to && *to < *size
-}
-
-// head asks for a snapshot alone.
-func head(ctx context.Context, c *blockblob.Client) (answer, error) {
-	p, err := c.GetProperties(ctx, nil)
-	if err != nil {
-		return answer{}, cut(err)
-	}
-	if p.ContentLength == nil {
-		return answer{}, errors.New("the answer has no length: is a proxy in between?")
-	}
-	return answer{snapshot: newSnapshot(p.ETag, *p.ContentLength, p.Metadata, p.ContentType, p.ContentEncoding)}, nil
 }
 
 // cut keeps a connection that ended early from looking like the end of the log.

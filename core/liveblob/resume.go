@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 )
 
@@ -20,37 +18,15 @@ const (
 	maxRoll = 99999 // blobs that one log can roll over to
 )
 
-// found is what one HEAD tells a writer of a blob.
-type found struct {
-	exists bool
-	etag   azcore.ETag
-	size   int64
-	kind   blob.BlobType
-	meta   metadata
-}
-
-func (h *found) stream() string { return h.meta[metaStream] }
-func (h *found) writer() string { return h.meta[metaWriter] }
-func (h *found) seq() uint64    { n, _ := strconv.ParseUint(h.meta[metaSeq], 10, 64); return n }
-
-func (w *Writer) look(ctx context.Context, c *blockblob.Client) (*found, error) {
-	p, err := c.GetProperties(ctx, nil)
-	if err != nil {
-		// That the container is missing says nothing of a blob that was there: it
-		// may be on its way back.
-		if kind, _ := classify(err); kind == absent || kind == missing && w.etag == "" {
-			return &found{}, nil
-		}
-		return nil, err
+// look asks for a blob's snapshot; nil: there is none.
+func (w *Writer) look(ctx context.Context, c *blockblob.Client) (*snapshot, error) {
+	s, err := head(ctx, c)
+	// That the container is missing says nothing of a blob that was there: it may
+	// be on its way back.
+	if kind, _ := classify(err); err != nil && (kind == absent || kind == missing && w.etag == "") {
+		return nil, nil
 	}
-	h := &found{exists: true, etag: etagOf(p.ETag), meta: readMetadata(p.Metadata)}
-	if p.ContentLength != nil {
-		h.size = *p.ContentLength
-	}
-	if p.BlobType != nil {
-		h.kind = *p.BlobType
-	}
-	return h, nil
+	return &s, err
 }
 
 // Resume finds what this stream has written so far, so that State tells the
@@ -89,14 +65,14 @@ func (w *Writer) fork(ctx context.Context) error {
 func (w *Writer) find(ctx context.Context) error {
 	for range maxRoll {
 		h, err := w.look(ctx, w.client)
-		if err != nil || !h.exists {
+		if err != nil || h == nil {
 			return err
 		}
-		if h.stream() != w.cfg.Stream || h.kind != blob.BlobTypeBlockBlob {
+		if h.stream() != w.cfg.Stream {
 			return w.taken(h)
 		}
 		w.cursor, w.seq = h.meta[metaCursor], h.seq()
-		next := h.meta[metaNext]
+		next := h.next()
 		if next == "" {
 			return w.adopt(ctx, h)
 		}
@@ -108,7 +84,7 @@ func (w *Writer) find(ctx context.Context) error {
 }
 
 // adopt takes over a blob that an earlier writer of the stream has left.
-func (w *Writer) adopt(ctx context.Context, h *found) error {
+func (w *Writer) adopt(ctx context.Context, h *snapshot) error {
 	list, err := w.client.GetBlockList(ctx, blockblob.BlockListTypeCommitted, nil)
 	if err != nil {
 		return err
@@ -116,7 +92,7 @@ func (w *Writer) adopt(ctx context.Context, h *found) error {
 	if etagOf(list.ETag) != h.etag {
 		return errMoved // between the two requests; the retry looks again
 	}
-	w.etag, w.size, w.complete = h.etag, h.size, h.meta[metaComplete] == "1"
+	w.etag, w.size, w.complete, w.origin = h.etag, h.size, h.complete(), h.origin()
 	blocks := list.CommittedBlocks
 	if len(blocks) == 0 {
 		if h.size > wholeMax {
@@ -168,7 +144,7 @@ func (w *Writer) nextName(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", wrap("roll over", w.path(), err)
 		}
-		var h *found
+		var h *snapshot
 		err = w.cfg.Retry.Do(ctx, "roll over", w.path(), 0, func(ctx context.Context) (err error) {
 			h, err = w.look(ctx, c)
 			return err
@@ -176,7 +152,7 @@ func (w *Writer) nextName(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if !h.exists {
+		if h == nil {
 			return name, nil
 		}
 	}

@@ -62,6 +62,7 @@ type Writer struct {
 	base      string // Config.Name, or its fork
 	client    *blockblob.Client
 	etag      azcore.ETag // "": the blob does not exist yet
+	origin    string
 	size      int64
 	whole     bool     // made by Put Blob: it has no block list
 	sealed    []string // block IDs before the tail
@@ -229,6 +230,7 @@ func (w *Writer) aim(name string) error {
 func (w *Writer) forget() {
 	w.budget.borrow(w.cache)
 	w.etag, w.size, w.whole, w.sealed, w.tail, w.complete, w.committed = "", 0, false, nil, tail{}, false, 0
+	w.origin = rand.Text()[:10]
 }
 
 func (w *Writer) path() string { return w.cfg.Container.Name + "/" + w.name }

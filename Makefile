@@ -1,0 +1,80 @@
+# Every target sets up what it needs in .cache and bin, and says what it installs
+# before it does. The tests find the emulator through the variables below; here it
+# is never left out silently.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+AZURITE := .cache/azurite
+AZURITE_BLOB := $(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+FUZZTIME ?= 20s
+BENCH ?= .
+
+# The variables go with the commands that read them, so that a plain go test of
+# one package stays what it is.
+test_env := AZUREBLOB_TEST_AZURITE='$(AZURITE_BLOB)' AZUREBLOB_TEST_REQUIRE_AZURITE=1
+go_test := go test -count=1 -timeout 20m
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: go ## bin/azureblob: static, stripped
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/azureblob ./core/cmd/azureblob
+
+# The last line of output is go test's own, which says whether all of it passed.
+# Tests that the race detector makes too slow are reduced under it, and run whole
+# in the second pass.
+.PHONY: test
+test: check azurite ## vet, gofmt, and all tests against the stand-in and Azurite, with the race detector and without
+	$(test_env) $(go_test) -race ./...
+	$(test_env) $(go_test) ./core/...
+
+.PHONY: test-azure
+test-azure: check azurite ## the tests against a real account too: set AZURE_STORAGE_CONNECTION_STRING
+	@[[ -n "$${AZURE_STORAGE_CONNECTION_STRING:-}" ]] || { echo 'AZURE_STORAGE_CONNECTION_STRING is not set: copy it from the account (az storage account show-connection-string). A container with a random name is made in it, and deleted at the end.' >&2; exit 1; }
+	AZUREBLOB_TEST_AZURE=1 $(test_env) $(go_test) ./core/...
+
+.PHONY: check
+check: go gcc
+	go vet ./...
+	@files=$$(find . -name .cache -prune -o -name '*.go' -exec gofmt -l {} +); [[ -z "$$files" ]] || { echo "not formatted, run gofmt -w on:"; echo "$$files"; exit 1; } >&2
+
+.PHONY: bench
+bench: go ## benchmarks, in columns; BENCH=pattern picks some
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./core/... | awk -f .ci/bench.awk
+
+.PHONY: fuzz
+fuzz: go ## each fuzz target for FUZZTIME, 20s if it is not given
+	@go list ./... | while read -r pkg; do \
+		go test -list '^Fuzz' "$$pkg" | { grep '^Fuzz' || true; } | while read -r target; do \
+			echo "== $$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' "$$pkg" </dev/null; \
+		done; \
+	done
+
+.PHONY: demo
+demo: build azurite ## watch a build's log grow in a blob (Azurite, on this machine)
+	@.ci/demo bin/azureblob '$(AZURITE_BLOB)'
+
+.PHONY: clean
+clean: ## remove what make installed and built
+	rm -rf bin .cache
+
+.PHONY: azurite
+azurite: $(AZURITE)/installed
+
+$(AZURITE)/installed: .ci/azurite/install .ci/azurite/package.json .ci/azurite/package-lock.json
+	@.ci/azurite/install $(AZURITE)
+
+.PHONY: go
+go:
+	@command -v go >/dev/null || { echo 'go is missing: install Go 1.26 or later, https://go.dev/doc/install' >&2; exit 1; }
+
+.PHONY: gcc
+gcc:
+	@command -v gcc >/dev/null || { echo 'gcc is missing, which the race detector needs. As root: apt-get install -y gcc libc6-dev' >&2; exit 1; }

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/liveblob/azureblob/core/azuretest"
+)
+
+// built builds a program of this project as users get it: static and stripped.
+func built(b *testing.B, pkg string) string {
+	b.Helper()
+	out := filepath.Join(b.TempDir(), "program")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("build %s: %v\n%s", pkg, err, text)
+	}
+	return out
+}
+
+func median[T int64 | float64 | time.Duration](all []T) T {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// BenchmarkPipe is `azureblob pipe` of 100 MB over loopback beside a loop of PUTs
+// of 4 MiB to the same server in the same run.
+func BenchmarkPipe(b *testing.B) {
+	program := built(b, ".")
+	s := azuretest.New()
+	s.NoLog, s.Token = true, "bare"
+	s.MakeContainer("logs")
+	endpoint := s.Start(b)
+	data := make([]byte, 100<<20)
+	rand.Read(data[:1<<20])
+	for n := 1 << 20; n < len(data); n *= 2 {
+		copy(data[n:], data[:n])
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	b.Cleanup(client.CloseIdleConnections)
+	var ours, bare []time.Duration
+	var rss []int64
+	for i := 0; b.Loop(); i++ {
+		// A real pipe, filled by another goroutine as a producer would.
+		name := fmt.Sprintf("logs/pipe-%d.log", i)
+		cmd := exec.Command(program, "pipe", "--quiet", name)
+		cmd.Env = append(os.Environ(), "AZURE_STORAGE_CONNECTION_STRING="+s.ConnectionString(endpoint))
+		cmd.Stderr = os.Stderr
+		cmd.Stdin = struct{ io.Reader }{bytes.NewReader(data)}
+		start := time.Now()
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		peak := make(chan int64)
+		go func() {
+			var most int64
+			for now := int64(1); now > 0; time.Sleep(2 * time.Millisecond) {
+				now = memory(cmd.Process.Pid, "VmHWM")
+				most = max(most, now)
+			}
+			peak <- most
+		}()
+		if err := cmd.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		ours = append(ours, time.Since(start))
+		rss = append(rss, <-peak)
+		if blob, _ := s.Blob("logs", name[len("logs/"):]); !bytes.Equal(blob.Content, data) {
+			b.Fatal("the content differs")
+		}
+		remove(b, client, endpoint+"/"+name)
+
+		start = time.Now()
+		for n := 0; n < len(data); n += 4 << 20 {
+			request(b, client, http.MethodPut, endpoint+"/logs/bare.log", data[n:min(n+4<<20, len(data))])
+		}
+		bare = append(bare, time.Since(start))
+	}
+	b.ReportMetric(100/median(ours).Seconds(), "MiB/s")
+	b.ReportMetric(100/median(bare).Seconds(), "bare-MiB/s")
+	b.ReportMetric(median(bare).Seconds()/median(ours).Seconds(), "speed-ratio")
+	b.ReportMetric(float64(slices.Max(rss))/(1<<20), "MiB-RSS")
+}
+
+func request(b *testing.B, client *http.Client, method, url string, body []byte) {
+	req, err := http.NewRequest(method, url, bytes.NewReader(body))
+	if err != nil {
+		b.Fatal(err)
+	}
+	req.Header = http.Header{"Authorization": {"Bearer bare"}, "X-Ms-Version": {"2024-11-04"}, "X-Ms-Blob-Type": {"BlockBlob"}}
+	resp, err := client.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		b.Fatal(resp.Status)
+	}
+}
+
+func remove(b *testing.B, client *http.Client, url string) {
+	request(b, client, http.MethodDelete, url, nil)
+}
+
+// BenchmarkStart is the time from exec to the first commit over TLS, the memory
+// after it, and the processor's time for it, beside those of a program that does
+// one PUT with net/http and nothing else.
+func BenchmarkStart(b *testing.B) {
+	ours, bare := built(b, "."), built(b, "./testdata/bare")
+	s := azuretest.New()
+	s.Token = "bare"
+	s.MakeContainer("logs")
+	endpoint, _ := s.StartTLS(b)
+	roots := filepath.Join(b.TempDir(), "roots.pem")
+	certificate(b, endpoint, roots)
+
+	committed := make(chan time.Time, 1)
+	s.SetFault(func(azuretest.Request) azuretest.Fault {
+		select {
+		case committed <- time.Now():
+		default:
+		}
+		return azuretest.Fault{}
+	})
+	type figures struct {
+		took []time.Duration
+		rss  []int64
+		cpu  []time.Duration
+	}
+	run := func(f *figures, name string, program string, args ...string) {
+		cmd := exec.Command(program, args...)
+		cmd.Env = append(os.Environ(), "AZURE_STORAGE_CONNECTION_STRING="+s.ConnectionString(endpoint), "SSL_CERT_FILE="+roots)
+		cmd.Stderr = os.Stderr
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.ResetLog()
+		start := time.Now()
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		io.WriteString(stdin, "the first line\n")
+		f.took = append(f.took, (<-committed).Sub(start))
+		for { // the commit has arrived: it takes effect next
+			if _, ok := s.Blob("logs", name); ok {
+				break
+			}
+		}
+		f.rss = append(f.rss, memory(cmd.Process.Pid, "VmRSS"))
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		select { // the completing commit
+		case <-committed:
+		default:
+		}
+		f.cpu = append(f.cpu, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+	}
+	var a, z figures
+	for i := 0; b.Loop(); i++ {
+		run(&a, fmt.Sprintf("ours-%d.log", i), ours, "pipe", "--quiet", fmt.Sprintf("logs/ours-%d.log", i))
+		run(&z, fmt.Sprintf("bare-%d.log", i), bare, fmt.Sprintf("%s/logs/bare-%d.log", endpoint, i))
+	}
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	mib := func(n int64) float64 { return float64(n) / (1 << 20) }
+	b.ReportMetric(ms(median(a.took)), "ms")
+	b.ReportMetric(ms(median(z.took)), "bare-ms")
+	b.ReportMetric(float64(median(a.took))/float64(median(z.took)), "time-ratio")
+	b.ReportMetric(mib(median(a.rss)), "MiB-RSS")
+	b.ReportMetric(mib(median(z.rss)), "bare-MiB-RSS")
+	b.ReportMetric(float64(median(a.rss))/float64(median(z.rss)), "RSS-ratio")
+	b.ReportMetric(ms(median(a.cpu)), "ms-CPU")
+	b.ReportMetric(ms(median(z.cpu)), "bare-ms-CPU")
+}
+
+// memory is a line of /proc/PID/status in bytes: VmRSS now, VmHWM at most. 0: the
+// process is gone. (A child's ru_maxrss is no use: it begins with its parent's.)
+func memory(pid int, line string) int64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, found := strings.Cut(string(status), line+":")
+	if !found {
+		return 0
+	}
+	kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	return kb << 10
+}
+
+// certificate writes the server's certificate to a file.
+func certificate(b *testing.B, endpoint, file string) {
+	b.Helper()
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", u.Host, &tls.Config{InsecureSkipVerify: true}) // to learn what to trust
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw})
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		b.Fatal(err)
+	}
+}
