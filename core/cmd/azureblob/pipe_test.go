@@ -121,9 +121,15 @@ func TestPipeAppend(t *testing.T) {
 
 func TestPipeMaxSize(t *testing.T) {
 	b := newBench(t)
-	text := strings.Repeat("0123456789abcde\n", 64<<10)
-	b.ok(b.run(text, "pipe", "--max-size", "200K", "--flush-interval", "0", "logs/a"))
-	if len(b.server.Blobs("logs")) < 2 {
+	text := strings.Repeat("0123456789abcde\n", 8<<10)
+	p := b.start(nil, "pipe", "--max-size", "200K", "--flush-interval", "0", "logs/a")
+	io.WriteString(p.in, text)
+	b.until("the first part is committed", b.has("a", text))
+	io.WriteString(p.in, text)
+	p.in.Close()
+	b.ok(p.end())
+	text += text
+	if len(b.server.Blobs("logs")) != 2 {
 		t.Errorf("no roll-over: %q", b.server.Blobs("logs"))
 	}
 	if r := b.ok(b.run("", "cat", "logs/a")); r.stdout != text {
@@ -151,7 +157,13 @@ func TestPipeTeeOutlivesStorage(t *testing.T) {
 	b := newBench(t)
 	b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.Denied} })
 	text := strings.Repeat("line\n", 400_000)
-	r := b.run(text, "pipe", "--tee", "logs/a")
+	p := b.start(nil, "pipe", "--tee", "logs/a")
+	io.WriteString(p.in, text)
+	b.until("the failure is told", func() bool { return strings.Contains(p.stderr.String(), "passed on") })
+	io.WriteString(p.in, text)
+	text += text
+	p.in.Close()
+	r := p.end()
 	if r.code != exitFailed || r.stdout != text {
 		t.Errorf("exit code %d, %d bytes passed on, want %d", r.code, len(r.stdout), len(text))
 	}
