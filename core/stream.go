@@ -29,7 +29,10 @@ type StreamConfig struct {
 	Compress record.Compressor
 }
 
-const defaultHighWater = 4 << 20
+const (
+	defaultHighWater = 4 << 20
+	busy             = 256 << 10 // pending bytes at which a stream gets its largest buffer
+)
 
 // Stream is one log on its way to its blob: an io.Writer whose bytes become
 // readable soon after they were written.
@@ -146,6 +149,10 @@ func (s *Stream) append(ctx context.Context, p []byte, cursor *string) error {
 		return fmt.Errorf("write %s: %w", s.path(), ErrClosed)
 	}
 	was := s.eager()
+	if n := len(s.pending) + len(p); n > cap(s.pending) && n >= busy {
+		// Much is coming: growing by and by would copy all of it again.
+		s.pending = append(make([]byte, 0, max(n, s.cfg.HighWater)), s.pending...)
+	}
 	s.pending = append(s.pending, p...)
 	s.written += int64(len(p))
 	if cursor != nil {

@@ -21,7 +21,7 @@ import (
 
 // memoryLimit is soft: what is alive is a handful of large buffers, and without
 // it the collector would wait until the garbage of filling them is as large again.
-const memoryLimit = 20 << 20
+const memoryLimit = 28 << 20
 
 // pipe is one run of azureblob pipe: a loop that reads, passes on, and gives to
 // the stream. All waiting for storage is the stream's: once it has too much

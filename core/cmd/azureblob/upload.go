@@ -48,7 +48,7 @@ func (p *pipe) onSignal() (stop func()) {
 	return func() { signal.Stop(signals); close(done) }
 }
 
-const readSize = 256 << 10
+const readSize = 1 << 20 // what the pipe holds
 
 // copy is the loop.
 func (p *pipe) copy(ctx context.Context) error {
