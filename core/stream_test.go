@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -13,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 
 	"github.com/liveblob/azureblob/core"
@@ -36,19 +33,10 @@ func newStreams(t testing.TB) *streams {
 }
 
 func (s *streams) config(name string) core.StreamConfig {
-	cred, err := blob.NewSharedKeyCredential(s.Account(), s.Key())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	opts := &blockblob.ClientOptions{ClientOptions: policy.ClientOptions{
-		Transport: &http.Client{Transport: s.Transport()},
-		Retry:     policy.RetryOptions{MaxRetries: -1},
-	}}
+	b := azuretest.StandIn(s.Server, azuretest.TransportEndpoint, s.Transport())
 	return core.StreamConfig{FlushInterval: time.Second, Blob: liveblob.Config{Name: name, Stream: name, Container: liveblob.Container{
-		Name: "logs",
-		Client: func(name string) (*blockblob.Client, error) {
-			return blockblob.NewClientWithSharedKeyCredential(azuretest.TransportEndpoint+"/logs/"+name, cred, opts)
-		},
+		Name:   "logs",
+		Client: func(name string) (*blockblob.Client, error) { return b.Client("logs", name), nil },
 	}}}
 }
 

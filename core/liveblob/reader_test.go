@@ -42,18 +42,7 @@ func newShelf() *shelf {
 }
 
 func (s *shelf) client(container, name string) *blockblob.Client {
-	key, err := blob.NewSharedKeyCredential(s.Account(), s.Key())
-	if err != nil {
-		panic(err)
-	}
-	c, err := blockblob.NewClientWithSharedKeyCredential(s.endpoint+"/"+container+"/"+name, key, &blockblob.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: &http.Client{Transport: s.through},
-		Retry:     policy.RetryOptions{MaxRetries: -1},
-	}})
-	if err != nil {
-		panic(err)
-	}
-	return c
+	return azuretest.StandIn(s.Server, s.endpoint, s.through).Client(container, name)
 }
 
 func (s *shelf) container() liveblob.Container { return s.named("logs") }

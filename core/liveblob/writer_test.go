@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 
 	"github.com/liveblob/azureblob/core/azuretest"
@@ -35,16 +32,9 @@ func newStore(t testing.TB) *store {
 }
 
 func (s *store) container() liveblob.Container {
-	cred, err := blob.NewSharedKeyCredential(s.Account(), s.Key())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	opts := &blockblob.ClientOptions{ClientOptions: policy.ClientOptions{
-		Transport: &http.Client{Transport: s.Transport()},
-		Retry:     policy.RetryOptions{MaxRetries: -1},
-	}}
+	b := azuretest.StandIn(s.Server, azuretest.TransportEndpoint, s.Transport())
 	return liveblob.Container{Name: "logs", Client: func(name string) (*blockblob.Client, error) {
-		return blockblob.NewClientWithSharedKeyCredential(azuretest.TransportEndpoint+"/logs/"+name, cred, opts)
+		return b.Client("logs", name), nil
 	}}
 }
 

@@ -161,6 +161,23 @@ func (s *storage) place(arg string) (*core.Store, core.Location, error) {
 	return store, at, err
 }
 
+// openContainer opens the container, or the prefix in it, that the argument
+// names; without one, the container of the settings.
+func (s *storage) openContainer(args []string, giveUp time.Duration) (*core.Store, *core.Config, core.Location, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return nil, nil, core.Location{}, err
+	}
+	at := core.Location{Container: cfg.ContainerName}
+	if len(args) == 1 {
+		if at, err = core.ParseLocation(args[0]); err != nil {
+			return nil, nil, at, &usageError{err}
+		}
+	}
+	store, err := s.open(cfg, at, giveUp)
+	return store, cfg, at, err
+}
+
 // retry is the loop for one command's requests.
 func (a *app) retry(giveUp time.Duration) liveblob.Retry {
 	return liveblob.Retry{GiveUp: giveUp, Log: a.console.log()}

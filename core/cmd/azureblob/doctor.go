@@ -53,17 +53,7 @@ make live logs costly. It exits with 1 when a step fails.
 	}
 	s := a.storageFlags(cmd, nil, "auto_create_container", "tags")
 	cmd.RunE = a.command(func(ctx context.Context, args []string) error {
-		cfg, err := s.load()
-		if err != nil {
-			return err
-		}
-		at := core.Location{Container: cfg.ContainerName}
-		if len(args) == 1 {
-			if at, err = core.ParseLocation(args[0]); err != nil {
-				return &usageError{err}
-			}
-		}
-		store, err := s.open(cfg, at, doctorGiveUp)
+		store, cfg, _, err := s.openContainer(args, doctorGiveUp)
 		if err != nil {
 			return err
 		}

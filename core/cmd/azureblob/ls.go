@@ -43,17 +43,7 @@ Without an argument it lists the account's containers.
 	s := a.storageFlags(cmd, nil)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	cmd.RunE = a.command(func(ctx context.Context, args []string) error {
-		cfg, err := s.load()
-		if err != nil {
-			return err
-		}
-		at := core.Location{Container: cfg.ContainerName}
-		if len(args) == 1 {
-			if at, err = core.ParseLocation(args[0]); err != nil {
-				return &usageError{err}
-			}
-		}
-		store, err := s.open(cfg, at, oneShotGiveUp)
+		store, _, at, err := s.openContainer(args, oneShotGiveUp)
 		if err != nil {
 			return err
 		}
