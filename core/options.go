@@ -93,7 +93,7 @@ var Options = []Option{
 		Help:  "how the time is written",
 		field: func(c *Config) any { return &c.TimeFormat }},
 	{Name: "compress", Default: "none", Values: []string{"none", "gzip", "zstd"},
-		Help:  "compress each flush, so that the blob is readable at every commit; sets Content-Encoding, leaves the name alone",
+		Help:  "compress each flush, so that the blob is readable at every commit; sets Content-Encoding, leaves the name alone; browsers show only the first flush of gzip, take zstd for them",
 		field: func(c *Config) any { return &c.Compress }},
 
 	{Name: "flush_interval", Default: "1s",

@@ -18,8 +18,9 @@ import (
 // a zstd frame), so that the blob is readable at every commit.
 //
 // Files and HTTP bodies may hold many members by both formats' standards, and
-// the gzip and zstd programs and Go read them all. curl --compressed stops after
-// the first gzip member, as some browsers are said to; it reads all zstd frames.
+// the gzip and zstd programs and Go read them all. Chromium, Firefox and curl
+// --compressed stop after the first gzip member, the browsers without an error;
+// they read all zstd frames.
 type Compressor interface {
 	// Append appends the member of src to dst; nothing if src is empty.
 	Append(dst, src []byte) []byte
