@@ -151,9 +151,10 @@ func validContainer(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// EnvInName is an environment variable as a part of a name. Whoever writes a
-// template may not be allowed to see the credentials, and a blob's name is no
-// place for them.
+// EnvInName is an environment variable as a part of a name. One that is not set
+// is an error: the name would be another than the one that was meant. Whoever
+// writes a template may not be allowed to see the credentials, and a blob's name
+// is no place for them.
 func EnvInName(name string, lookup func(string) (string, bool)) (string, error) {
 	upper := strings.ToUpper(name)
 	for _, word := range []string{"KEY", "SECRET", "TOKEN", "PASSW", "CONNECTION_STRING", "CREDENTIAL"} {
@@ -162,5 +163,8 @@ func EnvInName(name string, lookup func(string) (string, bool)) (string, error) 
 		}
 	}
 	value, _ := lookup(name)
+	if value == "" {
+		return "", fmt.Errorf("variable %s is not set", name)
+	}
 	return value, nil
 }

@@ -193,7 +193,7 @@ func (o *Option) set(c *Config, value string) error {
 	case *bool:
 		*p, err = parseBool(value)
 	case *time.Duration:
-		*p, err = parseDuration(value)
+		*p, err = ParseDuration(value)
 	case *Size:
 		*p, err = parseSize(value)
 	case *Map:
@@ -231,8 +231,8 @@ func parseBool(value string) (bool, error) {
 	return false, fmt.Errorf("%q is neither on nor off", value)
 }
 
-// parseDuration takes Go's form, a plain number of seconds, and days.
-func parseDuration(value string) (time.Duration, error) {
+// ParseDuration takes Go's form, a plain number of seconds, and days.
+func ParseDuration(value string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is not a duration: write 500ms, 1s, 10m, 2h, 1d, or seconds", value)
 	v := strings.TrimSpace(value)
 	unit := time.Second

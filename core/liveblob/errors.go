@@ -1,9 +1,10 @@
 package liveblob
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -103,7 +104,7 @@ func isLocal(err error) bool {
 // hints maps the service's codes to what a user can do about them.
 var hints = map[string]string{
 	"AuthenticationFailed":                "the account key or SAS token is wrong or expired, or this machine's clock is more than 15 minutes off",
-	"AuthorizationFailure":                "the account's firewall or the SAS token does not allow this: check its network rules, and the token's services, resource types and permissions",
+	"AuthorizationFailure":                "the account's firewall or the SAS token does not allow this: check its network rules, and the token's services, resource types and permissions (an emulator says so for a wrong key or an expired token too)",
 	"AuthorizationPermissionMismatch":     "the identity or SAS token lacks a permission: give it the role Storage Blob Data Contributor, or a SAS with read, create, write and list",
 	"AuthorizationServiceMismatch":        "the SAS token is not for the blob service",
 	"AuthorizationResourceTypeMismatch":   "the SAS token needs the resource types container and object",
@@ -111,7 +112,7 @@ var hints = map[string]string{
 	"KeyBasedAuthenticationNotPermitted":  "the account does not allow keys: use a managed or workload identity",
 	"NoAuthenticationInformation":         "no credentials were sent: set a key, a SAS token or an identity",
 	"PublicAccessNotPermitted":            "the container is private: set a key, a SAS token or an identity",
-	"ContainerNotFound":                   "create the container, or turn auto_create_container on",
+	"ContainerNotFound":                   "check its name, or create it",
 	"ContainerDisabled":                   "the container is disabled: ask the account's owner",
 	"AccountIsDisabled":                   "the storage account is disabled: ask its owner",
 	"LeaseIdMissing":                      "somebody holds a lease on the blob: break the lease",
@@ -148,10 +149,19 @@ func wrap(op, blob string, err error) *Error {
 		}
 		return e
 	}
-	if errors.Is(err, context.DeadlineExceeded) && errors.Is(err, errTryDeadline) {
-		e.Hint = "no answer: check the endpoint, DNS, proxy and firewall"
+	if errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrUnexpectedEOF) {
+		e.Err = &answerError{text: "the connection was cut", err: e.Err}
+	}
+	if isNoAnswer(e.Err) {
+		e.Hint = "check the endpoint, DNS, proxy and firewall"
 	}
 	return e
+}
+
+// isNoAnswer reports that nobody answered, or that there was no way to ask.
+func isNoAnswer(err error) bool {
+	var ne net.Error
+	return errors.Is(err, errTryDeadline) || errors.As(err, &ne)
 }
 
 // answerError is the service's answer in a few words; the SDK's own text runs

@@ -21,7 +21,8 @@ type Retry struct {
 	// (15 s). Half of each pause is random.
 	Base, Max time.Duration
 
-	// GiveUp ends the loop when this long went by without a success; 0: never.
+	// GiveUp ends the loop when this long went by without a success; 0: never. A
+	// try that is under way then is cut short, but is given a second.
 	GiveUp time.Duration
 
 	// Denied keeps trying, at Max's pace, after answers that only a person can
@@ -56,8 +57,11 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 	pause := cmp.Or(r.Base, 200*time.Millisecond)
 	limit := cmp.Or(r.Max, 15*time.Second)
 	deadline := cmp.Or(r.Try, 15*time.Second) + time.Duration(size)*time.Second/slowestLink
-	var first time.Time // of this call's failures
+	begun := time.Now()
 	for {
+		if r.GiveUp > 0 {
+			deadline = min(deadline, max(r.GiveUp-time.Since(begun), time.Second))
+		}
 		tryCtx, cancel := context.WithTimeoutCause(ctx, deadline, errTryDeadline)
 		err := try(tryCtx)
 		if err != nil && tryCtx.Err() != nil && ctx.Err() == nil {
@@ -76,14 +80,11 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 		if isVerdict(err) || (kind != transient && kind != ambiguous && !r.Denied) {
 			return failed
 		}
-		now := time.Now()
-		if first.IsZero() {
-			first = now
-		}
-		if r.GiveUp > 0 && now.Sub(first) >= r.GiveUp {
+		left := r.GiveUp - time.Since(begun)
+		if r.GiveUp > 0 && left <= 0 {
 			return failed
 		}
-		r.report(failed, code, now)
+		r.report(failed, code)
 
 		wait := pause/2 + rand.N(pause/2+1)
 		if kind != transient && kind != ambiguous || code == "ContainerBeingDeleted" {
@@ -91,7 +92,7 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 		}
 		wait = max(wait, min(retryAfter(err), 5*time.Minute))
 		if r.GiveUp > 0 {
-			wait = min(wait, max(0, r.GiveUp-now.Sub(first)))
+			wait = min(wait, left) // and one last try
 		}
 		if !sleep(ctx, wait) {
 			return wrap(op, blob, context.Cause(ctx))
@@ -112,18 +113,23 @@ func isVerdict(err error) bool {
 	return false
 }
 
-func (r *Retry) report(err error, code string, now time.Time) {
+func (r *Retry) report(err error, code string) {
 	text := cmp.Or(code, err.Error())
 	if text == r.trouble {
 		return
 	}
 	if r.trouble == "" {
-		r.since = now
+		r.since = time.Now()
 	}
 	r.trouble = text
-	if r.Log != nil {
-		r.Log.Warn("storage answers with an error; retrying", "err", err)
+	if r.Log == nil {
+		return
 	}
+	msg := "storage cannot be reached; trying again"
+	if code != "" {
+		msg = "storage refuses for now; trying again"
+	}
+	r.Log.Warn(msg, "err", err)
 }
 
 func (r *Retry) recovered(blob string) {

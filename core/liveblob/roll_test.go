@@ -183,7 +183,7 @@ func TestMissingContainer(t *testing.T) {
 		s := &store{Server: azuretest.New(), t: t}
 		w := s.writer(s.config("run.log"))
 		err := w.Commit(t.Context(), []byte("x"), "")
-		if err == nil || !strings.Contains(err.Error(), "ContainerNotFound") || !strings.Contains(err.Error(), "create the container") {
+		if err == nil || !strings.Contains(err.Error(), "ContainerNotFound") || !strings.Contains(err.Error(), "or create it") {
 			t.Errorf("a missing container answers %v", err)
 		}
 		made := 0
@@ -227,6 +227,27 @@ func TestDenied(t *testing.T) {
 			must(t, w.Commit(t.Context(), []byte("after\n"), "2"))
 			if got := string(s.blob("run.log").Content); got != "before\nafter\n" {
 				t.Errorf("%s: the blob holds %q", code, got)
+			}
+		}
+	})
+}
+
+// A black hole is given up in the time that was given, with an error that says
+// where to look.
+func TestGiveUpIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, kind := range []azuretest.FaultKind{azuretest.BlackHole, azuretest.Busy, azuretest.CutBefore} {
+			s := newStore(t)
+			s.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: kind} })
+			cfg := s.config("run.log")
+			cfg.Retry.GiveUp = 5 * time.Second
+			start := time.Now()
+			err := s.writer(cfg).Commit(t.Context(), []byte("x"), "")
+			if d := time.Since(start); err == nil || d < 4*time.Second || d > 7*time.Second {
+				t.Errorf("%v: gave up after %v: %v", kind, d, err)
+			}
+			if kind == azuretest.BlackHole && !strings.Contains(err.Error(), "firewall") {
+				t.Errorf("a black hole answers %v", err)
 			}
 		}
 	})

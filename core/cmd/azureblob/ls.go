@@ -123,6 +123,14 @@ func (a *app) listBlobs(ctx context.Context, store *core.Store, prefix string, a
 			}
 		}
 	}
+	if first && len(rows) == 0 && !asJSON {
+		if prefix == "" {
+			a.console.say("there are no blobs in %s", store.Name())
+		} else {
+			a.console.say("no blob in %s has a name that begins with %q", store.Name(), prefix)
+		}
+		return nil
+	}
 	return flush()
 }
 

@@ -263,7 +263,7 @@ func TestUsage(t *testing.T) {
 		{"pipe --compress gizp logs/x", `"gizp" is not one of none, gzip, zstd`},
 		{"pipe --flush-interval soon logs/x", "--flush-interval"},
 		{"pipe --metadata stream=x logs/x", `"stream" is taken`},
-		{"pipe --give-up-after 5 logs/x", "--give-up-after"},
+		{"pipe --give-up-after soon logs/x", "--give-up-after"},
 		{"pipe logs/{{.Foo}}", `expand name "{{.Foo}}"`},
 		{"pipe logs/{{oops", `expand name "{{oops"`},
 		{"pipe logs/100%", `%% for a percent sign`},

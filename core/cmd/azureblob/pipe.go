@@ -73,13 +73,16 @@ gives up at once.
 	f.BoolVar(&p.tee, "tee", false, "pass stdin on to stdout as well")
 	f.BoolVar(&p.resume, "append", false, "go on with the log that has this name; make it if there is none")
 	f.BoolVarP(&p.quiet, "quiet", "q", false, "no progress and no summary on stderr")
-	f.DurationVar(&p.giveUp, "give-up-after", 10*time.Minute, "exit with 1 when storage takes nothing for so long; 0: never")
+	durationVar(f, &p.giveUp, "give-up-after", 10*time.Minute, "exit with 1 when storage takes nothing for so long; 0: never")
 	cmd.RunE = a.command(func(ctx context.Context, args []string) error { return p.run(ctx, s, args[0]) })
 	return cmd
 }
 
 // run sets everything up; the first bytes make the first request.
 func (p *pipe) run(ctx context.Context, s *storage, arg string) error {
+	if err := notNegative("give-up-after", p.giveUp); err != nil {
+		return err
+	}
 	if _, set := p.a.env("GOMEMLIMIT"); !set {
 		debug.SetMemoryLimit(memoryLimit)
 	}
@@ -156,7 +159,7 @@ func (p *pipe) open(ctx context.Context, store *core.Store, cfg *core.Config, na
 		blob.CompleteTier = strings.ToUpper(t[:1]) + t[1:] // the service's spelling
 	}
 	if p.resume {
-		if err := p.join(ctx, &blob, compress); err != nil {
+		if err := p.join(ctx, &blob, compress, cfg.ContentType != ""); err != nil {
 			return err
 		}
 	}
@@ -183,8 +186,8 @@ func newIdentity() string {
 }
 
 // join makes the blob's own stream the identity, so that the log that is there is
-// gone on with.
-func (p *pipe) join(ctx context.Context, blob *liveblob.Config, compress record.Compressor) error {
+// gone on with. chosen: the user set the content type, whatever the format's is.
+func (p *pipe) join(ctx context.Context, blob *liveblob.Config, compress record.Compressor, chosen bool) error {
 	blob.Fresh = false
 	have, err := liveblob.Look(ctx, blob.Container, blob.Name, p.a.retry(p.giveUp))
 	if errors.Is(err, liveblob.ErrNotFound) {
@@ -202,6 +205,12 @@ func (p *pipe) join(ctx context.Context, blob *liveblob.Config, compress record.
 	}
 	if was := cmp.Or(have.ContentEncoding, "none"); was != encoding {
 		return fmt.Errorf("append to %s/%s: it is written with --compress %s: add that, or choose another name", blob.Container.Name, blob.Name, was)
+	}
+	if !chosen {
+		if json := record.JSON.ContentType(); (have.ContentType == json) != (blob.ContentType == json) {
+			return fmt.Errorf("append to %s/%s: it holds %s and this would be %s: give the --format that it was begun with, or set --content-type", blob.Container.Name, blob.Name, have.ContentType, blob.ContentType)
+		}
+		blob.ContentType = have.ContentType
 	}
 	blob.Stream = have.Stream
 	return nil

@@ -187,7 +187,7 @@ func TestPipeRidesOutFaults(t *testing.T) {
 		})
 		r := b.ok(b.run("a\nb\n", "pipe", "logs/a"))
 		b.holds("a", "a\nb\n", true)
-		if !strings.Contains(r.stderr, "azureblob: storage answers with an error; retrying: ") || !strings.Contains(r.stderr, "storage is back") {
+		if !strings.Contains(r.stderr, "; trying again: ") || !strings.Contains(r.stderr, "storage is back") {
 			t.Errorf("%v: %q", kind, r.stderr)
 		}
 	}
@@ -384,4 +384,62 @@ func TestPipeTeeFull(t *testing.T) {
 	p.in.Close()
 	b.fails(p.end(), exitFailed, "write to stdout: no space left on device", "the upload goes on")
 	b.holds("a", "line\n", true)
+}
+
+// A record can be many times its line; what is read at once must not be written
+// at once.
+func TestPipeStampsBitByBit(t *testing.T) {
+	b := newBench(t)
+	b.ok(b.run(strings.Repeat("\n", 2<<20), "pipe", "--format", "text", "--flush-interval", "0", "logs/blank"))
+	for _, block := range b.blob("blank").Blocks {
+		if block.Size > 9<<20 {
+			t.Errorf("one commit had a block of %d bytes", block.Size)
+		}
+	}
+	if n := strings.Count(string(b.blob("blank").Content), " stdout F \n"); n != 2<<20 {
+		t.Errorf("%d lines, want %d", n, 2<<20)
+	}
+}
+
+func TestPipeAppendsNoOtherFormat(t *testing.T) {
+	b := newBench(t)
+	b.ok(b.run("one\n", "pipe", "--format", "json", "logs/a"))
+	before := string(b.blob("a").Content)
+	b.fails(b.run("two\n", "pipe", "--append", "logs/a"), exitFailed, "append to logs/a", "application/x-ndjson", "--format")
+	b.holds("a", before, true)
+	b.ok(b.run("two\n", "pipe", "--append", "--format", "json", "logs/a"))
+}
+
+// tail -f ends when whoever reads it has gone, though the log is silent.
+func TestTailEndsWithItsReader(t *testing.T) {
+	b := newBench(t)
+	b.server.Put("logs", "quiet", []byte("one\n"), map[string]string{"stream": "s"})
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := b.start(w, "tail", "-f", "-n", "all", "logs/quiet")
+	w.Close()
+	if _, err := io.ReadFull(r, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if got := p.end(); got.code != exitFailed || got.stderr != "" {
+		t.Errorf("exit code %d, %q", got.code, got.stderr)
+	}
+}
+
+func TestDurationsOfFlags(t *testing.T) {
+	b := newBench(t)
+	b.ok(b.run("x", "pipe", "--give-up-after", "1d", "--flush-interval", "2", "logs/a"))
+	b.fails(b.run("x", "pipe", "--give-up-after", "-5s", "logs/b"), exitUsage, "--give-up-after -5s")
+	b.fails(b.run("x", "pipe", "--give-up-after", "soon", "logs/b"), exitUsage, "--give-up-after", "not a duration")
+}
+
+func TestPipeNamesNoUnsetVariable(t *testing.T) {
+	b := newBench(t)
+	b.fails(b.run("x", "pipe", `logs/{{env "AZUREBLOB_TEST_UNSET"}}.log`), exitUsage, "AZUREBLOB_TEST_UNSET is not set")
+	if names := b.server.Blobs("logs"); len(names) > 0 {
+		t.Errorf("%q", names)
+	}
 }

@@ -75,9 +75,12 @@ only if the URL is that of their own account.
 	f := cmd.Flags()
 	f.BoolVarP(&v.follow, "follow", "f", false, "go on until the log is complete")
 	f.VarP(&v.lines, "lines", "n", "how many of the last lines to begin with")
-	f.DurationVar(&v.poll, "poll", 250*time.Millisecond, "with -f: quickest look for new bytes; a quiet log is asked less often")
-	f.DurationVar(&v.giveUp, "give-up-after", 0, "exit with 1 when storage does not answer for so long; 0: 30s, with -f never")
+	durationVar(f, &v.poll, "poll", 250*time.Millisecond, "with -f: quickest look for new bytes; a quiet log is asked less often")
+	durationVar(f, &v.giveUp, "give-up-after", 0, "exit with 1 when storage does not answer for so long; 0: 30s, with -f never")
 	cmd.RunE = a.command(func(ctx context.Context, args []string) error {
+		if err := notNegative("give-up-after", v.giveUp); err != nil {
+			return err
+		}
 		if v.poll <= 0 {
 			return usagef("--poll %v: write a time above 0", v.poll)
 		}
@@ -118,7 +121,15 @@ func (v *view) run(ctx context.Context, s *storage, arg string) error {
 	if err != nil {
 		return err
 	}
+	if v.follow {
+		var stop func()
+		ctx, stop = untilUnread(ctx, v.a.stdout)
+		defer stop()
+	}
 	end, err := v.copy(ctx, output{v.a.stdout}, from, v.follow)
+	if errors.Is(err, errUnread) {
+		return errSilent
+	}
 	if err != nil {
 		return err
 	}

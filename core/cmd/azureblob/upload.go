@@ -29,14 +29,21 @@ func (p *pipe) onSignal() (stop func()) {
 	}
 	done := make(chan struct{})
 	go func() {
-		for n := 0; ; n++ {
+		var slow <-chan time.Time
+		for n := 0; ; {
 			select {
 			case <-done:
 				return
+			case <-slow:
+				if s := p.stream.Stats(); !p.quiet {
+					p.a.console.say("stopping: %d bytes are still to be committed; a second signal gives up", s.Written-s.Committed)
+				}
+				continue
 			case <-signals:
 			}
-			if n == 0 {
+			if n++; n == 1 {
 				p.in.stop()
+				slow = time.After(time.Second)
 				continue
 			}
 			// Whatever the loop waits for, a write to stdout say, is not waited
@@ -98,15 +105,24 @@ func (p *pipe) pass(b []byte) {
 	}
 }
 
+const stampSize = 16 << 10
+
 // feed gives b to the stream.
 func (p *pipe) feed(ctx context.Context, b []byte) {
 	if p.failed != nil {
 		return
 	}
-	if p.stamp != nil && len(b) > 0 {
-		b = p.stamp.lines(b, time.Now())
+	if p.stamp == nil || len(b) == 0 {
+		p.append(ctx, b)
+		return
 	}
-	p.append(ctx, b)
+	// Bit by bit: a record can be eighty times its line, and memory is to stay flat.
+	now := time.Now()
+	for len(b) > 0 && p.failed == nil {
+		n := min(len(b), stampSize)
+		p.append(ctx, p.stamp.lines(b[:n], now))
+		b = b[n:]
+	}
 }
 
 func (p *pipe) append(ctx context.Context, b []byte) {
