@@ -58,9 +58,14 @@ type Stream struct {
 	pending   []byte
 	spare     []byte // the buffer that pending swaps with while busy
 	cursor    string // after the last pending byte
+	placed    bool   // cursor is the host's, not what the blob has
+	moved     bool   // cursor is not committed yet
 	written   int64  // bytes ever written
 	committed int64  // bytes that are readable
+	appends   int64  // calls that gave something to commit
+	settled   int64  // of them those that are committed
 	commits   int64
+	resuming  bool
 	running   bool
 	hurry     int  // callers of Sync and Close that wait
 	ending    bool // no more writes
@@ -95,11 +100,11 @@ func NewStream(cfg StreamConfig) (*Stream, error) {
 // where the host goes on. It must come before the first Write.
 func (s *Stream) Resume(ctx context.Context) (liveblob.State, error) {
 	s.mu.Lock()
-	if s.running || s.written > 0 {
+	if s.running || s.appends > 0 {
 		s.mu.Unlock()
 		return liveblob.State{}, errors.New("resume: the log is already being written")
 	}
-	s.running = true
+	s.running, s.resuming = true, true // writes wait
 	s.mu.Unlock()
 
 	err := s.w.Resume(ctx)
@@ -108,7 +113,8 @@ func (s *Stream) Resume(ctx context.Context) (liveblob.State, error) {
 	defer s.mu.Unlock()
 	s.state = s.w.State()
 	s.cursor = s.state.Cursor
-	s.running = false
+	s.running, s.resuming = false, false
+	s.broadcast()
 	s.start()
 	return s.state, err
 }
@@ -127,17 +133,20 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Append is a Write of all of p together with the host's cursor behind it. Both
-// are in one commit. It gives up waiting for room when ctx ends, with nothing
-// taken.
+// Append is a Write of all of p together with the host's cursor behind it (see
+// liveblob.CheckCursor). Both are in one commit; p may be empty. It gives up
+// waiting for room when ctx ends, with nothing taken.
 func (s *Stream) Append(ctx context.Context, p []byte, cursor string) error {
+	if err := liveblob.CheckCursor(cursor); err != nil {
+		return fmt.Errorf("write %s: %w", s.path(), err)
+	}
 	return s.append(ctx, p, &cursor)
 }
 
 func (s *Stream) append(ctx context.Context, p []byte, cursor *string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.pending) > 0 && len(s.pending)+len(p) > s.cfg.HighWater && s.err == nil && !s.ending {
+	for s.resuming || len(s.pending) > 0 && len(s.pending)+len(p) > s.cfg.HighWater && s.err == nil && !s.ending {
 		if err := s.wait(ctx); err != nil {
 			return fmt.Errorf("write %s: no room while storage is slow: %w", s.path(), err)
 		}
@@ -156,7 +165,11 @@ func (s *Stream) append(ctx context.Context, p []byte, cursor *string) error {
 	s.pending = append(s.pending, p...)
 	s.written += int64(len(p))
 	if cursor != nil {
-		s.cursor = *cursor
+		s.moved = s.moved || *cursor != s.cursor
+		s.cursor, s.placed = *cursor, true
+	}
+	if len(p) > 0 || s.moved {
+		s.appends++
 	}
 	s.start()
 	if !was && s.eager() {
@@ -169,15 +182,15 @@ func (s *Stream) append(ctx context.Context, p []byte, cursor *string) error {
 func (s *Stream) Sync(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	goal := s.written
+	goal, bytes := s.appends, s.written
 	s.hurried(1)
 	defer s.hurried(-1)
-	for s.committed < goal && s.err == nil {
+	for s.settled < goal && s.err == nil {
 		if err := s.wait(ctx); err != nil {
-			return fmt.Errorf("sync %s: %d bytes are not committed yet: %w", s.path(), goal-s.committed, err)
+			return fmt.Errorf("sync %s: %d bytes are not committed yet: %w", s.path(), bytes-s.committed, err)
 		}
 	}
-	if s.committed >= goal {
+	if s.settled >= goal {
 		return nil
 	}
 	return s.err
@@ -267,9 +280,14 @@ func (s *Stream) broadcast() {
 	}
 }
 
+// due reports that there is something to do.
+func (s *Stream) due() bool {
+	return s.err == nil && (len(s.pending) > 0 || s.moved || s.ending && !s.ended)
+}
+
 // start makes sure that what there is to do gets done.
 func (s *Stream) start() {
-	if !s.running && s.err == nil && (len(s.pending) > 0 || s.ending && !s.ended) {
+	if !s.running && s.due() {
 		s.running = true
 		go s.run()
 	}
@@ -280,37 +298,36 @@ func (s *Stream) run() {
 	var packed []byte // compressed; its buffer is used again
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.err == nil && (len(s.pending) > 0 || s.ending && !s.ended) {
+	for s.due() {
 		s.pace()
-		batch, cursor := s.pending, s.cursor
-		goal, complete, last := s.written, s.ending && s.complete, s.ending
-		s.pending, s.spare = s.spare[:0], nil
+		b := batch{
+			data: s.pending, cursor: s.cursor, placed: s.placed, moved: s.moved,
+			complete: s.ending && s.complete,
+		}
+		written, appends, last := s.written, s.appends, s.ending
+		s.pending, s.spare, s.moved = s.spare[:0], nil, false
 		s.begun = time.Now()
 		s.broadcast() // there is room again
 		s.mu.Unlock()
 
-		data := batch
-		if s.cfg.Compress != nil && len(batch) > 0 {
-			packed = s.cfg.Compress.Append(packed[:0], batch)
-			data = packed
+		raw := b.data
+		if s.cfg.Compress != nil && len(raw) > 0 {
+			packed = s.cfg.Compress.Append(packed[:0], raw)
+			b.data = packed
 		}
-		var err error
-		switch {
-		case complete:
-			err = s.w.Complete(s.ctx, data, cursor)
-		case len(data) > 0:
-			err = s.w.Commit(s.ctx, data, cursor)
-		}
+		committed, err := s.commit(b)
 
 		s.mu.Lock()
 		if err != nil {
 			s.err = err
 		} else {
-			s.committed, s.ended = goal, last
+			s.committed, s.settled, s.ended = written, appends, last
+		}
+		if committed {
 			s.commits++
 		}
 		s.state = s.w.State()
-		s.spare = batch[:0]
+		s.spare = raw[:0]
 		s.broadcast()
 	}
 	s.running = false
@@ -318,6 +335,32 @@ func (s *Stream) run() {
 	if len(s.pending) == 0 {
 		s.pending = nil
 	}
+}
+
+// batch is what one commit takes.
+type batch struct {
+	data                    []byte
+	cursor                  string
+	placed, moved, complete bool
+}
+
+// commit makes b readable. It reports whether that took a commit.
+func (s *Stream) commit(b batch) (bool, error) {
+	if !b.complete && !b.moved && len(b.data) == 0 {
+		return false, nil
+	}
+	if !b.placed { // what an earlier run has stored stays
+		if err := s.w.Resume(s.ctx); err != nil {
+			return false, err
+		}
+		b.cursor = s.w.State().Cursor
+	}
+	commit := s.w.Commit
+	if b.complete {
+		commit = s.w.Complete
+	}
+	err := commit(s.ctx, b.data, b.cursor)
+	return err == nil, err
 }
 
 // pace waits until the next commit is due.

@@ -454,3 +454,80 @@ func TestIdleStreamsCostLittle(t *testing.T) {
 		t.Logf("%d idle streams take %d bytes each", n, used/n)
 	}
 }
+
+// A host whose batch encodes to nothing still moves on.
+func TestStreamCursorAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreams(t)
+		st := s.open(s.config("a.log"))
+		for i, data := range []string{"x", "", ""} {
+			if err := st.Append(t.Context(), []byte(data), fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+			if err := st.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := s.Blob("logs", "a.log"); b.Metadata["cursor"] != fmt.Sprint(i) {
+				t.Errorf("after Sync the cursor is %q, want %d", b.Metadata["cursor"], i)
+			}
+		}
+		if err := st.Detach(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := st.Stats().Commits; n != 3 || s.blobCommits("a.log") != 3 {
+			t.Errorf("Stats tells of %d commits, the blob had %d, want 3", n, s.blobCommits("a.log"))
+		}
+		if err := st.Append(t.Context(), nil, strings.Repeat("é", 300)); err == nil || !strings.Contains(err.Error(), "cursor takes") {
+			t.Errorf("a cursor that cannot be stored: %v", err)
+		}
+	})
+}
+
+// The stored cursor outlives a stream that gives none.
+func TestStreamKeepsTheCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreams(t)
+		st := s.open(s.config("a.log"))
+		if err := st.Append(t.Context(), []byte("x"), "7"); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Detach(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		st = s.open(s.config("a.log"))
+		write(t, st, "y")
+		closed(t, st)
+		if b, _ := s.Blob("logs", "a.log"); b.Metadata["cursor"] != "7" || string(b.Content) != "xy" {
+			t.Errorf("the blob holds %q with cursor %q", b.Content, b.Metadata["cursor"])
+		}
+	})
+}
+
+// An Append that comes while the stream resumes waits for it.
+func TestStreamAppendDuringResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreams(t)
+		st := s.open(s.config("a.log"))
+		if err := st.Append(t.Context(), []byte("x"), "1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Detach(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		hold := make(chan struct{})
+		s.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Hold: hold} })
+		st = s.open(s.config("a.log"))
+		go st.Resume(t.Context())
+		synctest.Wait()
+		time.AfterFunc(time.Second, func() { close(hold) })
+		if err := st.Append(t.Context(), []byte("y"), "2"); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Detach(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := s.Blob("logs", "a.log"); b.Metadata["cursor"] != "2" || string(b.Content) != "xy" {
+			t.Errorf("%q is stored with cursor %q", b.Content, b.Metadata["cursor"])
+		}
+	})
+}

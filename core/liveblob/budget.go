@@ -55,7 +55,7 @@ func (b *Budget) keep(c *cached, bytes []byte) {
 	if limit == 0 {
 		limit = defaultBudget
 	}
-	for b.used > limit {
+	for b.used > limit && b.kept.Len() > 0 {
 		b.remove(b.kept.Front().Value.(*cached))
 	}
 }

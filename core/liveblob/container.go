@@ -17,6 +17,11 @@ type Container struct {
 	// and is sent again answers 412, which hides that it landed.
 	Client func(blob string) (*blockblob.Client, error)
 
+	// List returns the names that begin with prefix. It is asked for logs that can
+	// roll over (Config.MaxSize), when one of their blobs is missing: lifecycle
+	// rules delete the oldest first. nil: such a log begins anew.
+	List func(ctx context.Context, prefix string) ([]string, error)
+
 	// Create makes the container when a write finds that it is missing.
 	// nil: a missing container is an error.
 	Create func(context.Context) error

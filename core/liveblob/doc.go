@@ -38,8 +38,9 @@
 //
 // Each flush is one Put Block, whatever it merges. When the tail reaches the
 // window, clamp(size/256, 256 KiB, 4 MiB), it becomes one sealed block that is
-// never sent again. So a byte is uploaded three or four times at the most, the
-// tail is never larger than the window, and a blob of 10 GiB has 3,300 blocks.
+// never sent again. So a byte is uploaded about log16(window/flush) + 1 times, three
+// to five for the flushes that logs make, the tail is never larger than the window,
+// and a blob of 10 GiB has 3,300 blocks.
 //
 // The tail's bytes are a cache under a process-wide [Budget]. A merge whose bytes
 // are gone reads them back with one GET; so idle writers need no memory, and a

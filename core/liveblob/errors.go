@@ -160,8 +160,9 @@ func wrap(op, blob string, err error) *Error {
 
 // isNoAnswer reports that nobody answered, or that there was no way to ask.
 func isNoAnswer(err error) bool {
-	var ne net.Error
-	return errors.Is(err, errTryDeadline) || errors.As(err, &ne)
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.Is(err, errTryDeadline) || errors.As(err, &op) || errors.As(err, &dns)
 }
 
 // answerError is the service's answer in a few words; the SDK's own text runs

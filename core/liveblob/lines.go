@@ -52,7 +52,7 @@ func LastLines(ctx context.Context, c Container, name string, n int, retry Retry
 	for end, size := first.size, int64(firstRange); end > 0; size = min(4*size, lastRange) {
 		begin := max(0, end-size)
 		err := retry.Do(ctx, "read", path, end-begin, func(ctx context.Context) error {
-			a, err := get(ctx, client, begin, end-begin, "")
+			a, err := get(ctx, client, begin, end-begin, nil)
 			if errors.Is(err, errNoRange) {
 				return replaced(path, "it shrank")
 			}

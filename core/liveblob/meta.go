@@ -64,6 +64,15 @@ func CheckMetadata(m map[string]string) error {
 	return nil
 }
 
+// CheckCursor refuses a cursor that takes more than 1 KiB in a header, where a
+// byte that is not printable ASCII takes three.
+func CheckCursor(cursor string) error {
+	if n := len(escape(cursor)); n > maxCursor {
+		return fmt.Errorf("the cursor takes %d bytes, and at most %d are stored", n, maxCursor)
+	}
+	return nil
+}
+
 func isIdentifier(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -199,12 +199,12 @@ func (r *Reader) ask(ctx context.Context, p *place) (data []byte, err error) {
 // try is one request; p changes only if it succeeds.
 func (r *Reader) try(ctx context.Context, p *place) ([]byte, error) {
 	from := max(0, p.pos-1)
-	var known azcore.ETag
+	var unless *blob.ModifiedAccessConditions
 	if p.caughtUp() {
-		known = p.now.etag
+		unless = &blob.ModifiedAccessConditions{IfNoneMatch: &p.now.etag}
 	}
 	r.requests++
-	a, err := get(ctx, p.client, from, maxRange, known)
+	a, err := get(ctx, p.client, from, maxRange, unless)
 	if errors.Is(err, errNoRange) {
 		// Empty, shrunk or replaced: the refusal does not say which.
 		r.requests++
@@ -354,15 +354,15 @@ type answer struct {
 // errNoRange: the service has no bytes for the range.
 var errNoRange = errors.New("no bytes in that range")
 
-// get asks for at most count bytes from an offset on, unless the ETag is known.
-func get(ctx context.Context, c *blockblob.Client, from, count int64, known azcore.ETag) (answer, error) {
+// get asks for at most count bytes from an offset on, if cond holds; nil: always.
+func get(ctx context.Context, c *blockblob.Client, from, count int64, cond *blob.ModifiedAccessConditions) (answer, error) {
 	// net/http would ask for gzip by itself, and then decompress a blob that is
 	// stored with that encoding: its offsets and its end would be lost. It leaves
 	// requests with a Range header alone, but the SDK's is called x-ms-range.
 	ctx = policy.WithHTTPHeader(ctx, http.Header{"Accept-Encoding": {"identity"}})
 	o := &blob.DownloadStreamOptions{Range: blob.HTTPRange{Offset: from, Count: count}}
-	if known != "" {
-		o.AccessConditions = &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: &known}}
+	if cond != nil {
+		o.AccessConditions = &blob.AccessConditions{ModifiedAccessConditions: cond}
 	}
 	resp, err := c.DownloadStream(ctx, o)
 	var re *azcore.ResponseError

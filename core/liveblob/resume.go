@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,13 +37,16 @@ func (w *Writer) Resume(ctx context.Context) error {
 	if w.resumed {
 		return nil
 	}
-	if err := w.aim(w.cfg.Name); err != nil {
-		return err
-	}
-	w.base = w.cfg.Name
-	err := w.cfg.Retry.Do(ctx, "resume", w.path(), 0, w.find)
-	if errors.Is(err, ErrTaken) && w.mayFork() {
-		return w.fork(ctx)
+	err := w.seek(ctx, w.cfg.Name)
+	// The log is under its fork's name where the wanted one is another stream's, or
+	// was when the log began.
+	if w.cfg.Fork && (errors.Is(err, ErrTaken) || err == nil && w.etag == "" && w.cursor == "") {
+		taken := err != nil
+		err = w.seek(ctx, forkName(w.cfg.Name, w.cfg.Stream))
+		if err == nil && !taken && w.etag == "" && w.cursor == "" {
+			err = w.aim(w.cfg.Name)
+			w.base = w.cfg.Name
+		}
 	}
 	w.resumed = err == nil
 	return err
@@ -50,37 +54,82 @@ func (w *Writer) Resume(ctx context.Context) error {
 
 func (w *Writer) mayFork() bool { return w.cfg.Fork && w.name == w.cfg.Name }
 
-// fork goes to the name that is this stream's own where the wanted one is taken.
-func (w *Writer) fork(ctx context.Context) error {
-	w.base = forkName(w.cfg.Name, w.cfg.Stream)
-	if err := w.aim(w.base); err != nil {
+// seek finds the log that begins in the blob of that name.
+func (w *Writer) seek(ctx context.Context, base string) error {
+	if err := w.aim(base); err != nil {
 		return err
 	}
-	err := w.cfg.Retry.Do(ctx, "resume", w.path(), 0, w.find)
-	w.resumed = err == nil
-	return err
+	w.base = base
+	return w.cfg.Retry.Do(ctx, "resume", w.path(), 0, w.find)
 }
 
 // find follows the log from its first blob to the one that is written now.
 func (w *Writer) find(ctx context.Context) error {
+	if err := w.aim(w.base); err != nil {
+		return err
+	}
+	w.cursor, w.seq = "", 0
+	var before *snapshot // of the blob that names this one as next
 	for range maxRoll {
 		h, err := w.look(ctx, w.client)
-		if err != nil || h == nil {
+		if err != nil {
 			return err
 		}
-		if h.stream() != w.cfg.Stream {
-			return w.taken(h)
+		if h == nil {
+			if h, err = w.rolledOn(ctx); err != nil || h == nil {
+				return err
+			}
 		}
+		if h.stream() != w.cfg.Stream {
+			if before == nil {
+				return w.taken(h)
+			}
+			// Another stream was quicker to take the name that this log was to go
+			// on in: the last blob is the one before, and names another one next.
+			if err := w.aim(before.name); err != nil {
+				return err
+			}
+			return w.adopt(ctx, before)
+		}
+		h.name = w.name
 		w.cursor, w.seq = h.meta[metaCursor], h.seq()
 		next := h.next()
 		if next == "" {
 			return w.adopt(ctx, h)
 		}
+		before = h
 		if err := w.aim(next); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("the log goes on in more than %d blobs", maxRoll)
+}
+
+// rolledOn looks for later blobs of the log where one is missing, and aims at the
+// last of them; nil: there is none.
+func (w *Writer) rolledOn(ctx context.Context) (*snapshot, error) {
+	if w.cfg.MaxSize == 0 || w.cfg.Container.List == nil {
+		return nil, nil
+	}
+	names, err := w.cfg.Container.List(ctx, cutName(w.base, rollSuffix)+"-")
+	if err != nil {
+		if kind, _ := classify(err); kind == missing {
+			return nil, nil
+		}
+		return nil, err
+	}
+	here := w.name
+	names = slices.DeleteFunc(names, func(name string) bool { return w.part(name) <= w.part(here) })
+	slices.SortFunc(names, func(a, b string) int { return w.part(b) - w.part(a) })
+	for _, name := range names {
+		if err := w.aim(name); err != nil {
+			return nil, err
+		}
+		if h, err := w.look(ctx, w.client); err != nil || h != nil && h.stream() == w.cfg.Stream {
+			return h, err
+		}
+	}
+	return nil, w.aim(here)
 }
 
 // adopt takes over a blob that an earlier writer of the stream has left.
@@ -124,7 +173,7 @@ var errMoved = errors.New("the blob changed while it was looked at")
 
 // full reports that n more bytes belong in another blob.
 func (w *Writer) full(n int) bool {
-	if w.etag == "" {
+	if w.etag == "" || n == 0 {
 		return false
 	}
 	return len(w.sealed)+len(w.tail.blocks) >= w.cfg.MaxBlocks ||
@@ -133,11 +182,7 @@ func (w *Writer) full(n int) bool {
 
 // nextName finds a free name for the log to go on in.
 func (w *Writer) nextName(ctx context.Context) (string, error) {
-	part := 0
-	if s, ok := strings.CutPrefix(w.name, cutName(w.base, rollSuffix)+"-"); ok {
-		part, _ = strconv.Atoi(s)
-	}
-	for part < maxRoll {
+	for part := w.part(w.name); part < maxRoll; {
 		part++
 		name := rollName(w.base, part)
 		c, err := w.cfg.Container.Client(name)
@@ -159,6 +204,15 @@ func (w *Writer) nextName(ctx context.Context) (string, error) {
 	return "", &Error{Op: "roll over", Blob: w.path(), Err: errors.New("no free name is left"), Hint: "raise max_size, or choose another path"}
 }
 
+// part is the number of a blob that the log rolled over to; 0 for its first.
+func (w *Writer) part(name string) int {
+	s, ok := strings.CutPrefix(name, cutName(w.base, rollSuffix)+"-")
+	if n, err := strconv.Atoi(s); ok && err == nil && n <= maxRoll && rollName(w.base, n) == name {
+		return n
+	}
+	return 0
+}
+
 const rollSuffix = 6 // "-" and up to five digits
 
 // rollName is where a log goes on: name-0001, name-0002, …
@@ -170,7 +224,7 @@ func rollName(base string, part int) string {
 func forkName(name, stream string) string {
 	sum := sha256.Sum256([]byte(stream))
 	ext := path.Ext(name)
-	if stem := strings.TrimSuffix(name, ext); stem == "" || strings.HasSuffix(stem, "/") {
+	if stem := strings.TrimSuffix(name, ext); stem == "" || strings.HasSuffix(stem, "/") || len(ext) > 32 {
 		ext = ""
 	}
 	return cutName(strings.TrimSuffix(name, ext), 9+len(ext)) + "-" + hex.EncodeToString(sum[:4]) + ext

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -58,6 +59,14 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 	limit := cmp.Or(r.Max, 15*time.Second)
 	deadline := cmp.Or(r.Try, 15*time.Second) + time.Duration(size)*time.Second/slowestLink
 	begun := time.Now()
+	var last error // of the tries so far
+	ended := func() error {
+		err := context.Cause(ctx)
+		if last != nil {
+			err = fmt.Errorf("%w while trying again after: %w", err, last)
+		}
+		return &Error{Op: op, Blob: blob, Err: err}
+	}
 	for {
 		if r.GiveUp > 0 {
 			deadline = min(deadline, max(r.GiveUp-time.Since(begun), time.Second))
@@ -73,7 +82,7 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 			return nil
 		}
 		if ctx.Err() != nil {
-			return wrap(op, blob, context.Cause(ctx))
+			return ended()
 		}
 		kind, code := classify(err)
 		failed := wrap(op, blob, err)
@@ -94,8 +103,9 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 		if r.GiveUp > 0 {
 			wait = min(wait, left) // and one last try
 		}
+		last = failed.Err
 		if !sleep(ctx, wait) {
-			return wrap(op, blob, context.Cause(ctx))
+			return ended()
 		}
 		pause = min(2*pause, limit)
 		r.Retries++

@@ -252,3 +252,122 @@ func TestGiveUpIsKept(t *testing.T) {
 		}
 	})
 }
+
+func (s *store) delete(name string) {
+	s.t.Helper()
+	c, err := s.container().Client(name)
+	must(s.t, err)
+	_, err = c.Delete(s.t.Context(), nil)
+	must(s.t, err)
+}
+
+// Lifecycle rules delete the oldest blobs of a log; it goes on where it was.
+func TestRolledLogOutlivesItsOldestBlobs(t *testing.T) {
+	for _, gone := range [][]string{{"run.log"}, {"run.log-0001"}, {"run.log", "run.log-0001"}} {
+		s := newStore(t)
+		cfg := s.config("run.log")
+		cfg.MaxSize = 10
+		w := s.writer(cfg)
+		for _, cursor := range []string{"1", "2", "3"} {
+			must(t, w.Commit(t.Context(), []byte("12345678"), cursor))
+		}
+		s.Put("logs", "run.log-0007", []byte("theirs"), map[string]string{"stream": "another"})
+		s.Put("logs", "run.log-x", []byte("theirs"), nil)
+		for _, name := range gone {
+			s.delete(name)
+		}
+		w = s.writer(cfg)
+		must(t, w.Resume(t.Context()))
+		if st := w.State(); st.Cursor != "3" || st.Blob != "run.log-0002" {
+			t.Errorf("without %q the log goes on in %s at %q", gone, st.Blob, st.Cursor)
+		}
+		must(t, w.Commit(t.Context(), []byte("4"), "4"))
+		if got := string(s.blob("run.log-0002").Content); got != "123456784" {
+			t.Errorf("without %q the last blob holds %q", gone, got)
+		}
+	}
+}
+
+// The name that a log was to go on in is taken in the last moment: by a live
+// writer, or before one that comes later, another one is found.
+func TestNextNameIsTaken(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		s := newStore(t)
+		cfg := s.config("run.log")
+		cfg.MaxSize = 10
+		w := s.writer(cfg)
+		must(t, w.Commit(t.Context(), []byte("12345678"), "1"))
+		ctx, die := context.WithCancel(t.Context())
+		s.SetFault(func(r azuretest.Request) azuretest.Fault {
+			if r.Op == azuretest.PutBlob && r.Blob == "run.log-0001" {
+				s.Put("logs", "run.log-0001", []byte("theirs"), map[string]string{"stream": "another"})
+				if !live {
+					die()
+				}
+			}
+			return azuretest.Fault{}
+		})
+		err := w.Commit(ctx, []byte("abcdefgh"), "2")
+		s.SetFault(nil)
+		if !live {
+			w = s.writer(cfg)
+			must(t, w.Resume(t.Context()))
+			if c := w.State().Cursor; c != "1" {
+				t.Errorf("a later writer goes on at %q", c)
+			}
+			err = w.Commit(t.Context(), []byte("abcdefgh"), "2")
+		}
+		must(t, err)
+		die()
+		if got := string(s.content("run.log")); got != "12345678abcdefgh" {
+			t.Errorf("live=%v: the log holds %q", live, got)
+		}
+		if got := string(s.blob("run.log-0001").Content); got != "theirs" {
+			t.Errorf("live=%v: the other's blob holds %q", live, got)
+		}
+	}
+}
+
+func TestForkIsFoundWhenTheNameIsFreeAgain(t *testing.T) {
+	s := newStore(t)
+	s.Put("logs", "run.log", []byte("theirs"), map[string]string{"stream": "another"})
+	cfg := s.config("run.log")
+	cfg.Fork = true
+	must(t, s.writer(cfg).Commit(t.Context(), []byte("ours"), "7"))
+	s.delete("run.log")
+	w := s.writer(cfg)
+	must(t, w.Resume(t.Context()))
+	if st := w.State(); st.Cursor != "7" || !st.Exists {
+		t.Errorf("the log goes on in %s at %q", st.Blob, st.Cursor)
+	}
+	// And a stream that never forked takes the name itself.
+	cfg.Stream = "third"
+	w = s.writer(cfg)
+	must(t, w.Commit(t.Context(), []byte("third"), ""))
+	if got := string(s.blob("run.log").Content); got != "third" {
+		t.Errorf("the free name holds %q", got)
+	}
+}
+
+func TestForkNameFits(t *testing.T) {
+	for _, name := range []string{"a." + strings.Repeat("x", 1022), strings.Repeat("é", 512), strings.Repeat("x", 1020) + ".log"} {
+		s := newStore(t)
+		s.Put("logs", name, []byte("theirs"), map[string]string{"stream": "another"})
+		cfg := s.config(name)
+		cfg.Stream, cfg.Fork = "me", true
+		must(t, s.writer(cfg).Commit(t.Context(), []byte("ours"), ""))
+	}
+}
+
+// What carries no data never rolls over.
+func TestEmptyCompleteDoesNotRollOver(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("run.log")
+	cfg.MaxSize = 10
+	w := s.writer(cfg)
+	must(t, w.Commit(t.Context(), []byte("a line that is longer than that"), "1"))
+	must(t, w.Complete(t.Context(), nil, "1"))
+	if names := s.Blobs("logs"); len(names) != 1 || s.blob("run.log").Metadata["complete"] != "1" {
+		t.Errorf("there are blobs %q", names)
+	}
+}

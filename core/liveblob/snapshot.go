@@ -13,6 +13,7 @@ import (
 
 // snapshot is what one answer says of a blob.
 type snapshot struct {
+	name                  string // set by a Writer that follows a log
 	etag                  azcore.ETag
 	size                  int64
 	contentType, encoding string

@@ -15,7 +15,7 @@ import (
 // Config says which blob a Writer writes, and as whom.
 type Config struct {
 	Container Container
-	// Name is the blob's name, at most 1,024 characters.
+	// Name is the blob's name, at most 1,024 bytes.
 	Name string
 	// Stream says who the log belongs to (a container ID, host and tag, …). A
 	// blob of another stream is never written to.
@@ -88,6 +88,11 @@ func NewWriter(cfg Config) (*Writer, error) {
 	if err := CheckMetadata(cfg.Metadata); err != nil {
 		return nil, fmt.Errorf("write blob %q: metadata: %w", cfg.Name, err)
 	}
+	for what, v := range map[string]string{"content type": cfg.ContentType, "content encoding": cfg.ContentEncoding, "cache control": cfg.CacheControl} {
+		if escape(v) != v {
+			return nil, fmt.Errorf("write blob %q: %s %q has a character that a header cannot carry", cfg.Name, what, v)
+		}
+	}
 	// A cursor at its longest, the stream, and the name that the log rolls over to.
 	if n := metadata(cfg.Metadata).size() + maxCursor + len(escape(cfg.Stream)) + len(escape(cfg.Name)) + 200; n > maxMetadata {
 		return nil, fmt.Errorf("write blob %q: metadata: with the log's own it takes up to %d bytes, and the service keeps %d: give less of it", cfg.Name, n, maxMetadata)
@@ -124,7 +129,7 @@ func (w *Writer) State() State {
 	}
 }
 
-// Commit appends data and stores cursor (at most 1 KiB) with it. It returns nil
+// Commit appends data and stores cursor (see CheckCursor) with it. It returns nil
 // only when both are readable in the blob. Storage errors that may pass are
 // retried until ctx ends.
 //
@@ -148,8 +153,8 @@ func (w *Writer) write(ctx context.Context, data []byte, cursor string, complete
 	if w.broken != nil {
 		return w.broken
 	}
-	if n := len(escape(cursor)); n > maxCursor {
-		return fmt.Errorf("commit %s: the cursor takes %d bytes, at most %d are stored", w.path(), n, maxCursor)
+	if err := CheckCursor(cursor); err != nil {
+		return fmt.Errorf("commit %s: %w", w.path(), err)
 	}
 	if err := w.Resume(ctx); err != nil {
 		return err
@@ -185,9 +190,11 @@ func (w *Writer) write(ctx context.Context, data []byte, cursor string, complete
 			w.warn("the blob was deleted by somebody else; going on in a new one of the same name")
 			w.forget()
 			w.owed = nil
-		case errors.Is(err, ErrTaken) && w.mayFork():
+		case errors.Is(err, ErrTaken) && (w.mayFork() || w.name != w.base):
+			// Another stream was quicker: at the name itself, which is then forked,
+			// or at the one that this log was to go on in.
 			w.owed, w.resumed = nil, false
-			if err := w.fork(ctx); err != nil {
+			if err := w.Resume(ctx); err != nil {
 				return err
 			}
 		case errors.Is(err, ErrFenced), errors.Is(err, ErrTaken):
@@ -325,7 +332,7 @@ func (w *Writer) landed(a *attempt, etag azcore.ETag, old []byte) {
 		w.whole = false
 		w.sealed = append(w.sealed, a.ids...)
 		w.tail = tail{blocks: w.tail.blocks[:0]}
-		kept = old[:0]
+		kept = nil
 	default:
 		w.whole = false
 		w.tail.blocks = append(w.tail.blocks[:a.keep], block{id: a.ids[0], level: a.level, size: w.tail.size - a.from + n})

@@ -2,10 +2,13 @@ package liveblob_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,9 +36,13 @@ func newStore(t testing.TB) *store {
 
 func (s *store) container() liveblob.Container {
 	b := azuretest.StandIn(s.Server, azuretest.TransportEndpoint, s.Transport())
-	return liveblob.Container{Name: "logs", Client: func(name string) (*blockblob.Client, error) {
-		return b.Client("logs", name), nil
-	}}
+	return liveblob.Container{
+		Name:   "logs",
+		Client: func(name string) (*blockblob.Client, error) { return b.Client("logs", name), nil },
+		List: func(_ context.Context, prefix string) ([]string, error) {
+			return slices.DeleteFunc(s.Blobs("logs"), func(name string) bool { return !strings.HasPrefix(name, prefix) }), nil
+		},
+	}
 }
 
 func (s *store) config(name string) liveblob.Config {
@@ -555,6 +562,98 @@ func TestOwedCommitIsImmutable(t *testing.T) {
 		must(t, w.Commit(t.Context(), []byte("three\n"), "3"))
 		if got := s.blob("run.log").Content; string(got) != "one\ntwo\nthree\n" {
 			t.Errorf("the blob holds %q", got)
+		}
+	})
+}
+
+// net/http asks for gzip by itself, and inflates what it gets: the bytes that are
+// read back must be the stored ones all the same.
+func TestReadBackOfAnEncodedBlob(t *testing.T) {
+	s := newStore(t)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	b := azuretest.StandIn(s.Server, s.Start(t), transport)
+	cfg := s.config("a.log")
+	cfg.Container.Client = func(name string) (*blockblob.Client, error) { return b.Client("logs", name), nil }
+	cfg.ContentEncoding = "gzip"
+	var want bytes.Buffer
+	for _, text := range []string{strings.Repeat("a line that packs well\n", 100), "another\n"} {
+		var member bytes.Buffer
+		z := gzip.NewWriter(&member)
+		io.WriteString(z, text)
+		must(t, z.Close())
+		want.Write(member.Bytes())
+		must(t, s.writer(cfg).Commit(t.Context(), member.Bytes(), ""))
+	}
+	if got := s.blob("a.log").Content; !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("the blob holds %d bytes, want the %d that were committed", len(got), want.Len())
+	}
+}
+
+// A tail that was sealed has nothing to keep, and drives nobody else's out.
+func TestSealedTailsLeaveTheBudgetAlone(t *testing.T) {
+	s := newStore(t)
+	budget := &liveblob.Budget{Limit: 4 << 20}
+	open := func(name string) *liveblob.Writer {
+		cfg := s.config(name)
+		cfg.Budget = budget
+		return s.writer(cfg)
+	}
+	data := bytes.Repeat([]byte("x"), 8000)
+	with := open("with a tail")
+	for range 20 {
+		must(t, with.Commit(t.Context(), data, ""))
+	}
+	for i := range 40 {
+		w := open(fmt.Sprint("sealed ", i))
+		for range 33 { // 264,000 bytes: just over the window
+			must(t, w.Commit(t.Context(), data, ""))
+		}
+	}
+	s.ResetLog()
+	for range 12 {
+		must(t, with.Commit(t.Context(), data, ""))
+	}
+	if n := s.Counts()[azuretest.GetBlob]; n > 0 {
+		t.Errorf("the tail was read back %d times", n)
+	}
+}
+
+func TestWhatNoHeaderCarriesIsRefusedAtOnce(t *testing.T) {
+	s := newStore(t)
+	for what, change := range map[string]func(*liveblob.Config){
+		"content type":  func(c *liveblob.Config) { c.ContentType = "text/plain\n" },
+		"encoding":      func(c *liveblob.Config) { c.ContentEncoding = "gzip\r\nX: y" },
+		"cache control": func(c *liveblob.Config) { c.CacheControl = "nö" },
+		"metadata":      func(c *liveblob.Config) { c.Metadata = map[string]string{"a b": "c"} },
+		"no stream":     func(c *liveblob.Config) { c.Stream = "" },
+		"long name":     func(c *liveblob.Config) { c.Name = strings.Repeat("x", 1025) },
+	} {
+		cfg := s.config("a.log")
+		change(&cfg)
+		if _, err := liveblob.NewWriter(cfg); err == nil {
+			t.Errorf("%s: nothing is said", what)
+		}
+	}
+	w := s.writer(s.config("a.log"))
+	if err := w.Commit(t.Context(), nil, strings.Repeat("\xff", 400)); err == nil || !strings.Contains(err.Error(), "1200 bytes") {
+		t.Errorf("a cursor of 400 odd bytes: %v", err)
+	}
+	must(t, w.Commit(t.Context(), nil, strings.Repeat("c", 1024)))
+}
+
+// When the caller's time is over, the error still says what was in the way.
+func TestTheReasonIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		s.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.Denied} })
+		cfg := s.config("a.log")
+		cfg.Retry.Denied = true
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := s.writer(cfg).Commit(ctx, []byte("x"), "")
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "AuthenticationFailed") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v", err)
 		}
 	})
 }
