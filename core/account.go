@@ -25,7 +25,7 @@ type account struct {
 	endpoint *url.URL // of the blob service: no query, no trailing slash
 	suffix   string   // the cloud's
 	key, sas Secret
-	inString string // the auth type of what the connection string holds, or ""
+	inString string // the auth type that the connection string is good for, or ""
 }
 
 // account works out the account from the connection string or from account_name
@@ -37,13 +37,16 @@ func (c *Config) account() (account, error) {
 		key:    c.SharedKey,
 		sas:    c.SASToken,
 	}
-	address := c.Endpoint
+	address, protocol := c.Endpoint, "https"
 	if !c.ConnectionString.IsZero() {
 		cs, err := parseConnectionString(c.ConnectionString.Reveal())
 		if err != nil {
 			return a, fmt.Errorf("use connection_string: %w", err)
 		}
 		if a.name != "" && cs.name != "" && a.name != cs.name {
+			if err := checkAccountName(a.name); err != nil {
+				return a, err
+			}
 			return a, fmt.Errorf("account_name %q contradicts connection_string, which is for %q: set one of them", a.name, cs.name)
 		}
 		if c.Endpoint != "" {
@@ -51,22 +54,25 @@ func (c *Config) account() (account, error) {
 		}
 		a.name = cmp.Or(a.name, cs.name)
 		a.suffix = cmp.Or(cs.suffix, a.suffix)
-		address = cs.endpoint
-		switch {
-		case !cs.key.IsZero():
-			a.key, a.inString = cs.key, "key"
-		case !cs.sas.IsZero():
-			a.sas, a.inString = cs.sas, "sas"
+		address, protocol = cs.endpoint, cs.protocol
+		if !c.addressOnly {
+			a.inString = cs.authType()
+		}
+		switch a.inString {
+		case "key":
+			a.key = cs.key
+		case "sas":
+			a.sas = cs.sas
 		}
 	}
 	if address == "" {
 		if a.name == "" {
 			return a, errors.New("no storage account is set: set account_name, endpoint or connection_string")
 		}
-		if strings.Trim(strings.ToLower(a.name), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-			return a, fmt.Errorf("account_name %q is not valid: it takes letters and digits only", a.name)
+		if err := checkAccountName(a.name); err != nil {
+			return a, err
 		}
-		address = "https://" + a.name + ".blob." + a.suffix
+		address = protocol + "://" + a.name + ".blob." + a.suffix
 	}
 	u, err := parseEndpoint(address)
 	if err != nil {
@@ -89,12 +95,20 @@ func (c *Config) account() (account, error) {
 	return a, nil
 }
 
+// checkAccountName does not show the name: somebody may have pasted the key.
+func checkAccountName(name string) error {
+	if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return errors.New("account_name is not valid: it takes letters and digits only")
+	}
+	return nil
+}
+
 // parseEndpoint takes a URL, or a host alone. Its errors leave out the query,
-// where people paste SAS tokens.
+// where people paste SAS tokens, and the user.
 func parseEndpoint(s string) (*url.URL, error) {
 	s, query, _ := strings.Cut(s, "?")
 	if query != "" {
-		return nil, fmt.Errorf("endpoint %q has a query: give a SAS token as sas_token", s)
+		return nil, errors.New("endpoint has a query: give a SAS token as sas_token")
 	}
 	if !strings.Contains(s, "://") {
 		s = "https://" + s
@@ -122,15 +136,26 @@ func loopback(u *url.URL) bool {
 
 // connection is what a connection string says.
 type connection struct {
-	name, endpoint, suffix string
-	key, sas               Secret
+	name, suffix       string
+	endpoint, protocol string // endpoint is "" where name, suffix and protocol say it
+	key, sas           Secret
+}
+
+// authType is the one that the string's credentials are for, or "".
+func (c *connection) authType() string {
+	switch {
+	case !c.key.IsZero():
+		return "key"
+	case !c.sas.IsZero():
+		return "sas"
+	}
+	return ""
 }
 
 // parseConnectionString reads NAME=VALUE;NAME=VALUE…, names in any case. Its
 // errors show names only.
 func parseConnectionString(s string) (connection, error) {
-	var c connection
-	protocol := "https"
+	c := connection{protocol: "https"}
 	var proxy string
 	var development bool
 	for part := range strings.SplitSeq(s, ";") {
@@ -145,7 +170,7 @@ func parseConnectionString(s string) (connection, error) {
 		value = strings.TrimSpace(value)
 		switch strings.ToLower(strings.TrimSpace(name)) {
 		case "defaultendpointsprotocol":
-			protocol = strings.ToLower(value)
+			c.protocol = strings.ToLower(value)
 		case "accountname":
 			c.name = value
 		case "accountkey":
@@ -180,10 +205,9 @@ func parseConnectionString(s string) (connection, error) {
 		if c.name == "" {
 			return c, errors.New("it has neither AccountName nor BlobEndpoint: copy it again from the account's access keys")
 		}
-		if protocol != "https" && protocol != "http" {
+		if c.protocol != "https" && c.protocol != "http" {
 			return c, errors.New("DefaultEndpointsProtocol is neither https nor http")
 		}
-		c.endpoint = protocol + "://" + c.name + ".blob." + cmp.Or(c.suffix, defaultSuffix)
 	}
 	return c, nil
 }

@@ -35,8 +35,13 @@ func TestAccount(t *testing.T) {
 		{Map{"endpoint": "https://u:" + marker + "@a.blob.core.windows.net"}, "", "", "", "without a user"},
 		{Map{"endpoint": "ftp://x"}, "", "", "", "not valid"},
 		{Map{"endpoint": "https://acct.dfs.core.windows.net"}, "", "", "", "in place of .dfs."},
-		{Map{"account_name": "a/b?" + "x"}, "", "", "", "letters and digits"},
+		{Map{"account_name": marker + "/x=="}, "", "", "", "letters and digits"},
+		{Map{"account_name": marker + "/x==", "connection_string": "AccountName=a;AccountKey=k"}, "", "", "", "letters and digits"},
+		{Map{"connection_string": "AccountKey=k;AccountName=" + marker + "/x=="}, "", "", "", "letters and digits"},
 		{Map{"endpoint": "https://a.blob.core.windows.net?sv=1&sig=" + marker}, "", "", "", "as sas_token"},
+		{Map{"endpoint": "https://u:" + marker + "@a.blob.core.windows.net?sv=1"}, "", "", "", "as sas_token"},
+		{Map{"connection_string": "AccountName=a;AccountKey=k", "endpoint_suffix": "core.chinacloudapi.cn"}, "https://a.blob.core.chinacloudapi.cn", "a", "key", ""},
+		{Map{"connection_string": "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=k"}, "http://a.blob.core.windows.net", "a", "key", ""},
 	} {
 		cfg, err := load(c.keys, nil, nil)
 		if err != nil {
@@ -72,6 +77,9 @@ func TestParseLocation(t *testing.T) {
 		{arg: "https://acct.blob.core.windows.net/logs/a?sv=1&sig=x%2B", container: "logs", name: "a", endpoint: "https://acct.blob.core.windows.net", sas: "sv=1&sig=x%2B"},
 		{arg: "http://127.0.0.1:10000/dev/logs/a", container: "logs", name: "a", endpoint: "http://127.0.0.1:10000/dev"},
 		{arg: "http://localhost:1/dev/logs", container: "logs", endpoint: "http://localhost:1/dev"},
+		{arg: "logs/a?b=1", container: "logs", name: "a?b=1"},
+		{arg: "logs/a?sv=1&sig=" + marker, err: "put the URL's https://… in front, or set AZURE_STORAGE_SAS_TOKEN"},
+		{arg: "acct.blob.core.windows.net/logs/a?SIG=" + marker + "&sv=1", err: "AZURE_STORAGE_SAS_TOKEN"},
 		{arg: "", err: "CONTAINER/NAME"},
 		{arg: "/a", err: "CONTAINER/NAME"},
 		{arg: "My/a", err: "not valid"},
@@ -102,6 +110,7 @@ func TestAt(t *testing.T) {
 	t.Parallel()
 	const own, other, foreign = "https://acct.blob.core.windows.net/logs/a", "https://other.blob.core.windows.net/logs/a", "https://blob.core.windows.net.evil.example/logs/a"
 	key := Map{"account_name": "acct", "shared_key": "a2V5"}
+	const plain, here = "http://other.blob.core.windows.net/logs/a", "http://127.0.0.1:10000/other/logs/a"
 	login := Map{"account_name": "acct", "auth_type": "cli"}
 	for _, c := range []struct {
 		keys Map
@@ -117,10 +126,22 @@ func TestAt(t *testing.T) {
 		{login, own, "Azure CLI login"},
 		{login, other, "Azure CLI login"},
 		{login, foreign, "none (public)"},
-		{Map{"shared_key": "a2V5"}, other, "account key"},
-		{Map{"sas_token": "sv=1&sig=x"}, other, "SAS token"},
-		{Map{"sas_token": "sv=1&sig=x"}, foreign, "none (public)"},
+		{login, plain, "none (public)"},
+		{login, here, "none (public)"},
+		{login, "https://localhost/other/logs/a", "none (public)"},
+		{Map{"auth_type": "cli"}, other, "Azure CLI login"},
+		{Map{"auth_type": "cli"}, plain, "none (public)"},
+		{Map{"auth_type": "cli"}, here, "none (public)"},
 		{Map{"auth_type": "cli"}, foreign, "none (public)"},
+		{Map{"auth_type": "cli", "endpoint": "http://127.0.0.1:10000/other"}, here, "Azure CLI login"},
+		{Map{"shared_key": "a2V5"}, other, "account key"},
+		{Map{"shared_key": "a2V5"}, here, "account key"},
+		{Map{"shared_key": "a2V5"}, plain, "none (public)"},
+		{Map{"shared_key": "a2V5"}, foreign, "none (public)"},
+		{Map{"sas_token": "sv=1&sig=x"}, other, "none (public)"},
+		{Map{"sas_token": "sv=1&sig=x"}, plain, "none (public)"},
+		{Map{"sas_token": "sv=1&sig=x"}, here, "none (public)"},
+		{Map{"sas_token": "sv=1&sig=x"}, foreign, "none (public)"},
 		{Map{"connection_string": "UseDevelopmentStorage=true"}, "http://127.0.0.1:10000/devstoreaccount1/logs/a", "account key"},
 		{Map{"connection_string": "UseDevelopmentStorage=true"}, foreign, "none (public)"},
 	} {

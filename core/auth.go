@@ -59,12 +59,7 @@ type auth struct {
 // Two that are set at once are an error, not an order: somebody left one behind.
 func (c *Config) authType(a account) (string, error) {
 	has := func(name string) bool { return !FindOption(name).field(c).(*Secret).IsZero() }
-	holds := map[string]string{
-		"connection_string": a.inString, // nothing, where it is an address alone
-		"shared_key":        "key",
-		"sas_token":         "sas",
-		"client_secret":     "service_principal",
-	}
+	holds := waysHold(a.inString)
 	found, by := "", ""
 	for _, way := range ways {
 		if !has(way) || holds[way] == "" {
@@ -220,7 +215,7 @@ func trimSAS(token string) string { return strings.TrimLeft(strings.TrimSpace(to
 func checkSAS(token string) error {
 	q, err := url.ParseQuery(trimSAS(token))
 	if err != nil || !q.Has("sig") {
-		return errors.New("the SAS token has no signature: copy the whole of it (sv=…&sig=…)")
+		return errors.New("the SAS token has no signature: copy the whole of it, from sv to sig")
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 // that builds one by hand leaves out what it does not need.
 type Config struct {
 	ConnectionString Secret
+	addressOnly      bool // ConnectionString's key or SAS token is not for us
 	AccountName      string
 	Endpoint         string
 	EndpointSuffix   string // "": core.windows.net
@@ -52,7 +53,8 @@ type Config struct {
 //	Load(flags, Env(os.LookupEnv), Map{"path": "{{.Name}}.log", "idle_timeout": "10m"}.Source())
 //
 // Credentials are not mixed: those of an earlier source hide those of the later
-// ones, unless auth_type asks for one of them. Templates are not looked at here
+// ones, unless auth_type asks for one of them. The address in a connection string
+// whose credentials are hidden still counts. Templates are not looked at here
 // (see ParsePath), so that a program without them does not link them.
 func Load(sources ...Source) (*Config, error) {
 	c := new(Config)
@@ -100,17 +102,15 @@ func Load(sources ...Source) (*Config, error) {
 // set in the environment counting there.
 var ways = []string{"connection_string", "shared_key", "sas_token", "client_secret"}
 
-// serves reports whether a way is what an explicit auth_type needs.
-func serves(way, authType string) bool {
-	switch authType {
-	case "key":
-		return way == "connection_string" || way == "shared_key"
-	case "sas":
-		return way == "connection_string" || way == "sas_token"
-	case "service_principal":
-		return way == "client_secret"
+// waysHold is the auth type that each of the ways is for. A connection string
+// may be for none, an address alone.
+func waysHold(inString string) map[string]string {
+	return map[string]string{
+		"connection_string": inString,
+		"shared_key":        "key",
+		"sas_token":         "sas",
+		"client_secret":     "service_principal",
 	}
-	return false
 }
 
 // settle drops the credentials that another source's choice overrides. What
@@ -126,42 +126,58 @@ func (c *Config) settle(sources []Source, from map[string]int) {
 		}
 		delete(from, name)
 	}
-	first := len(sources) // the earliest source that has one of the ways
+	inString := "key" // what a string that cannot be read was meant to be; Open refuses it
+	if cs, err := parseConnectionString(c.ConnectionString.Reveal()); err == nil {
+		inString = cs.authType()
+	}
+	holds := waysHold(inString)
+	fits := func(way string) bool { return c.AuthType == "" || c.AuthType == holds[way] }
+	var have []string // the ways that are set, those of the earliest source first
 	for _, way := range ways {
-		if at, set := from[way]; set {
-			first = min(first, at)
+		if _, set := from[way]; set && holds[way] != "" {
+			have = append(have, way)
 		}
 	}
+	slices.SortStableFunc(have, func(a, b string) int { return from[a] - from[b] })
+
+	// The first source that says how to log in decides. An auth_type behind it
+	// counts if it says the same.
+	first := len(sources)
+	if len(have) > 0 {
+		first = from[have[0]]
+	}
 	if at, set := from["auth_type"]; set && at > first {
-		fits := slices.ContainsFunc(ways, func(way string) bool {
-			at, set := from[way]
-			return set && at == first && serves(way, c.AuthType)
-		})
-		if !fits {
+		same := func(way string) bool { return from[way] == first && fits(way) }
+		if !slices.ContainsFunc(have, same) {
 			drop("auth_type")
 		}
 	} else if set {
-		first = min(first, at)
+		first = at
 	}
-	var wanted []string
-	for _, way := range ways {
-		at, set := from[way]
+
+	// One way is left, and what contradicts it where the choice was made. Of a
+	// connection string that is not the way, the address is left.
+	login := slices.IndexFunc(have, fits)
+	addressOnly := inString == ""
+	for i, way := range have {
 		switch {
-		case !set:
-		case c.AuthType != "" && serves(way, c.AuthType):
-			wanted = append(wanted, way)
-		case at > first, c.AuthType != "" && sources[at].Ambient:
-			drop(way)
+		case i == login, from[way] == first && !sources[first].Ambient:
+		case way == "connection_string":
+			addressOnly = true
 		default:
-			wanted = append(wanted, way)
-		}
-	}
-	slices.SortStableFunc(wanted, func(a, b string) int { return from[a] - from[b] })
-	for i, way := range wanted {
-		if i > 0 && (from[way] > from[wanted[0]] || sources[from[way]].Ambient) {
 			drop(way)
 		}
 	}
+	if cs, set := from["connection_string"]; set && addressOnly {
+		c.addressOnly = true
+		for _, name := range []string{"account_name", "endpoint"} {
+			if at, set := from[name]; set && at < cs {
+				drop("connection_string") // the address is said already
+				break
+			}
+		}
+	}
+
 	// A connection string names its account: what the environment says about
 	// another one is not meant.
 	if cs, set := from["connection_string"]; set {

@@ -20,6 +20,9 @@ type Location struct {
 // is as it is. Errors never show the query of a URL.
 func ParseLocation(arg string) (Location, error) {
 	if !strings.Contains(arg, "://") {
+		if _, query, _ := strings.Cut(arg, "?"); strings.Contains(strings.ToLower(query), "sig=") {
+			return Location{}, errors.New("read location: the name ends in a SAS token: put the URL's https://… in front, or set AZURE_STORAGE_SAS_TOKEN")
+		}
 		container, name, _ := strings.Cut(arg, "/")
 		if container == "" {
 			return Location{}, fmt.Errorf("read location %q: write CONTAINER/NAME or a URL", arg)
@@ -74,8 +77,9 @@ func ParseLocation(arg string) (Location, error) {
 
 // At returns a copy of the settings aimed at l. A URL's SAS token replaces all
 // other credentials. A URL without one gets the credentials there are if it is
-// that of their own account, or if they belong to no account in particular (an
-// identity, or a key without an account name) and the URL is one of the cloud's.
+// that of their own account. Those that belong to no account in particular go to
+// the cloud's own hosts by https: an identity, and a key without an account name,
+// which this machine may have as well, because only its signature leaves.
 // Anything else is read without a login: naming a host on a command line must
 // not send it a token.
 func (c *Config) At(l Location) (*Config, error) {
@@ -96,10 +100,11 @@ func (c *Config) At(l Location) (*Config, error) {
 			return &at, nil
 		}
 		homeless := c.Endpoint == "" && c.AccountName == "" && c.ConnectionString.IsZero()
-		kind, err := c.authType(own)
+		kind, err := c.authType(own) // an error is Open's to report
+		here := loopback(there)
+		cloud := !here && there.Scheme == "https" && strings.HasSuffix(strings.ToLower(there.Hostname()), ".blob."+own.suffix)
 		identity := err == nil && kind != "" && kind != "key" && kind != "sas"
-		official := loopback(there) || strings.HasSuffix(strings.ToLower(there.Hostname()), ".blob."+own.suffix)
-		if official && (homeless || identity) {
+		if cloud && identity || (cloud || here) && homeless && (err != nil || kind == "key") {
 			return &at, nil
 		}
 	}

@@ -196,6 +196,64 @@ func TestLoadCredentials(t *testing.T) {
 	}
 }
 
+// TestLoadAddress: a connection string says where the account is, also where
+// another way to log in was asked for.
+func TestLoadAddress(t *testing.T) {
+	t.Parallel()
+	const named = "AccountName=csacct;AccountKey=Y3M="
+	const addressed = "BlobEndpoint=https://blobs.example.com;" + named
+	env := func(cs string, more Map) Map {
+		m := Map{"AZURE_STORAGE_CONNECTION_STRING": cs, "AZURE_STORAGE_ACCOUNT": "envacct"}
+		for k, v := range more {
+			m[k] = v
+		}
+		return m
+	}
+	sas := Map{"AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=x"}
+	for name, c := range map[string]struct {
+		keys, env      Map
+		endpoint, kind string // or
+		err            string
+	}{
+		"suffix":                  {Map{"endpoint_suffix": "core.usgovcloudapi.net"}, env(named, nil), "https://csacct.blob.core.usgovcloudapi.net", "key", ""},
+		"suffix, string has one":  {Map{"endpoint_suffix": "core.usgovcloudapi.net"}, env(named+";EndpointSuffix=core.chinacloudapi.cn", nil), "https://csacct.blob.core.chinacloudapi.cn", "key", ""},
+		"suffix, string has URL":  {Map{"endpoint_suffix": "core.usgovcloudapi.net"}, env(addressed, nil), "https://blobs.example.com", "key", ""},
+		"cli":                     {Map{"auth_type": "cli"}, env(named, nil), "https://csacct.blob.core.windows.net", "cli", ""},
+		"managed identity":        {Map{"auth_type": "managed_identity"}, env(addressed, nil), "https://blobs.example.com", "managed_identity", ""},
+		"cli, all in env":         {nil, env(named, Map{"AZUREBLOB_AUTH_TYPE": "cli"}), "https://csacct.blob.core.windows.net", "cli", ""},
+		"cli and account":         {Map{"auth_type": "cli", "account_name": "acct"}, env(named, nil), "https://acct.blob.core.windows.net", "cli", ""},
+		"cli and suffix":          {Map{"auth_type": "cli", "endpoint_suffix": "core.usgovcloudapi.net"}, env(named, nil), "https://csacct.blob.core.usgovcloudapi.net", "cli", ""},
+		"cli, string unreadable":  {Map{"auth_type": "cli"}, env("AccountName", nil), "", "", "use connection_string"},
+		"cli against string":      {Map{"auth_type": "cli", "connection_string": named}, nil, "", "", "auth_type is cli, but connection_string is set"},
+		"sas, string with key":    {Map{"auth_type": "sas"}, env(named, sas), "https://csacct.blob.core.windows.net", "sas", ""},
+		"sas, string with sas":    {Map{"auth_type": "sas"}, env("AccountName=csacct;SharedAccessSignature=sig=y", sas), "https://csacct.blob.core.windows.net", "sas", ""},
+		"sas, all in env":         {nil, env(named, Map{"AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=x", "AZUREBLOB_AUTH_TYPE": "sas"}), "https://csacct.blob.core.windows.net", "sas", ""},
+		"sas, but only a key":     {Map{"auth_type": "sas"}, env(named, nil), "", "", "auth_type is sas, but sas_token is not set"},
+		"key beats string's":      {Map{"shared_key": "a2V5"}, env(addressed, nil), "https://blobs.example.com", "key", ""},
+		"string of an address":    {nil, env("BlobEndpoint=https://blobs.example.com", Map{"AZURE_STORAGE_KEY": "a2V5"}), "https://blobs.example.com", "key", ""},
+		"address, account chosen": {Map{"account_name": "acct"}, env("BlobEndpoint=https://blobs.example.com", Map{"AZURE_STORAGE_KEY": "a2V5"}), "https://acct.blob.core.windows.net", "key", ""},
+	} {
+		cfg, err := load(c.keys, c.env, nil)
+		var a account
+		var kind string
+		if err == nil {
+			if a, err = cfg.account(); err == nil {
+				kind, err = cfg.authType(a)
+			}
+		}
+		switch {
+		case c.err != "":
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v, want %q", name, err, c.err)
+			}
+		case err != nil || kind != c.kind || a.endpoint.String() != c.endpoint:
+			t.Errorf("%s: %v %q, %v; want %s %q", name, a.endpoint, kind, err, c.endpoint, c.kind)
+		case name == "key beats string's" && a.key.Reveal() != "a2V5":
+			t.Errorf("%s: the string's key is used", name)
+		}
+	}
+}
+
 func TestUnknownOption(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -45,10 +45,9 @@ func (s *Store) Reach(ctx context.Context) (Reach, error) {
 
 // ContainerProperties is what there is to know of the container.
 type ContainerProperties struct {
-	LastModified time.Time
-	Public       string // "blob" or "container" where everybody may read; else ""
-	Immutable    bool   // has an immutability policy: blobs cannot be rewritten
-	LegalHold    bool
+	Public    string // "blob" or "container" where everybody may read; else ""
+	Immutable bool   // has an immutability policy: blobs cannot be rewritten
+	LegalHold bool
 }
 
 // Properties asks for the container's properties. A missing container is an
@@ -63,7 +62,6 @@ func (s *Store) Properties(ctx context.Context) (ContainerProperties, error) {
 			}
 			return err
 		}
-		p.LastModified, _ = http.ParseTime(h.Get("Last-Modified"))
 		p.Public = h.Get("x-ms-blob-public-access")
 		p.Immutable = h.Get("x-ms-has-immutability-policy") == "true"
 		p.LegalHold = h.Get("x-ms-has-legal-hold") == "true"
@@ -74,8 +72,7 @@ func (s *Store) Properties(ctx context.Context) (ContainerProperties, error) {
 
 // ServiceProperties is what the account says of its blob service.
 type ServiceProperties struct {
-	SoftDelete int      // days that an overwritten blob is kept; 0: off
-	Origins    []string // of the CORS rules: who may read from a browser
+	SoftDelete int // days that an overwritten blob is kept; 0: off
 }
 
 // ServiceProperties asks for the account's blob service properties, which takes
@@ -86,12 +83,11 @@ func (s *Store) ServiceProperties(ctx context.Context) (ServiceProperties, error
 			Enabled bool
 			Days    int
 		}
-		Origins []string `xml:"Cors>CorsRule>AllowedOrigins"`
 	}
 	err := s.do(ctx, "get service properties of", s.endpoint, func(ctx context.Context) error {
 		return s.get(ctx, "/", url.Values{"restype": {"service"}, "comp": {"properties"}}, &answer)
 	})
-	p := ServiceProperties{Origins: answer.Origins}
+	var p ServiceProperties
 	if answer.DeleteRetentionPolicy.Enabled {
 		p.SoftDelete = answer.DeleteRetentionPolicy.Days
 	}

@@ -14,7 +14,7 @@ import (
 const (
 	redacted      = "[redacted]"
 	maxSecretFile = 64 << 10
-	secretRecheck = time.Second // how often a secret's file is looked at, at most
+	clockTick     = 2 * time.Second // of the coarsest file system: what is written twice within it may have one time
 )
 
 // Secret is a text that must not be seen: a key, a token, a connection string.
@@ -29,11 +29,10 @@ type Secret struct {
 type secret struct {
 	option, path string // the file it is read from; path is "" for a plain value
 
-	mu      sync.Mutex
-	value   string      // the last good value
-	seen    os.FileInfo // the file as it was when value was read
-	checked time.Time
-	err     error // why the file could not be read again
+	mu    sync.Mutex
+	value string      // the last good value
+	seen  os.FileInfo // the file as it was when value was read
+	young bool        // seen was younger than clockTick then
 }
 
 // NewSecret holds value.
@@ -45,13 +44,14 @@ func NewSecret(value string) Secret {
 }
 
 // SecretFile is the content of a file without its line end. The file is read
-// now, and again when it has changed. option names the setting in errors.
+// now, and again when it has changed, for which each use looks at it: that costs
+// microseconds, and the old value may be refused from now on. option names the
+// setting in errors.
 func SecretFile(option, path string) (Secret, error) {
 	s := &secret{option: option, path: path}
 	if err := s.load(); err != nil {
 		return Secret{}, err
 	}
-	s.checked = time.Now()
 	return s.hide(), nil
 }
 
@@ -84,24 +84,21 @@ func (s *secret) read() (string, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.checked) < secretRecheck {
-		return s.value, s.err
+	now, err := os.Stat(s.path)
+	if err != nil {
+		err = s.fail(err)
+	} else if s.changed(now) {
+		err = s.load()
 	}
-	s.checked = time.Now()
-	s.err = nil
-	if now, err := os.Stat(s.path); err != nil {
-		s.err = s.fail(err)
-	} else if changed(s.seen, now) {
-		s.err = s.load()
-	}
-	return s.value, s.err
+	return s.value, err
 }
 
-func changed(was, is os.FileInfo) bool {
+func (s *secret) changed(is os.FileInfo) bool {
+	was := s.seen
 	if !was.Mode().IsRegular() {
 		return false // a pipe gives its content once
 	}
-	return !is.ModTime().Equal(was.ModTime()) || is.Size() != was.Size() || !os.SameFile(was, is)
+	return s.young || !is.ModTime().Equal(was.ModTime()) || is.Size() != was.Size() || !os.SameFile(was, is)
 }
 
 // load reads the file. On failure the old value and stamp stay, so that the
@@ -127,7 +124,7 @@ func (s *secret) load() error {
 	if strings.TrimSpace(value) == "" {
 		return s.fail(errors.New("the file is empty"))
 	}
-	s.value, s.seen = value, seen
+	s.value, s.seen, s.young = value, seen, time.Since(seen.ModTime()) < clockTick
 	return nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -62,48 +61,58 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
+// TestSecretFile: whatever happens to the file, the very next use knows.
 func TestSecretFile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "key")
-		write(t, path, "one\r\n")
-		s, err := SecretFile("shared_key_file", path)
-		if err != nil {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	old := time.Now().Add(-time.Hour)
+	put := func(content string, at time.Time) {
+		t.Helper()
+		write(t, path, content)
+		if err := os.Chtimes(path, at, at); err != nil {
 			t.Fatal(err)
 		}
-		step := func(want, wantErr string) {
-			t.Helper()
-			time.Sleep(secretRecheck)
-			got, err := s.read()
-			if got != want {
-				t.Errorf("value %q, want %q", got, want)
-			}
-			if wantErr == "" != (err == nil) || err != nil && (!strings.Contains(err.Error(), wantErr) || !strings.Contains(err.Error(), `shared_key_file "`+path)) {
-				t.Errorf("error %v, want %q", err, wantErr)
-			}
+	}
+	put("one\r\n", old)
+	s, err := SecretFile("shared_key_file", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(want, wantErr string) {
+		t.Helper()
+		got, err := s.read()
+		if got != want {
+			t.Errorf("value %q, want %q", got, want)
 		}
-		step("one", "")
-		write(t, path, "three\n")
-		if got := s.Reveal(); got != "one" {
-			t.Errorf("looked at the file twice within a second: %q", got)
+		if wantErr == "" != (err == nil) || err != nil && (!strings.Contains(err.Error(), wantErr) || !strings.Contains(err.Error(), `shared_key_file "`+path)) {
+			t.Errorf("error %v, want %q", err, wantErr)
 		}
-		step("three", "")
-		// Same size and, if need be, the same time: a rename is a new inode.
-		seen, _ := os.Stat(path)
-		write(t, path+"2", "seven\n")
-		os.Chtimes(path+"2", seen.ModTime(), seen.ModTime())
-		if err := os.Rename(path+"2", path); err != nil {
-			t.Fatal(err)
-		}
-		step("seven", "")
-		os.Remove(path)
-		step("seven", "no such file")
-		write(t, path, "\n")
-		step("seven", "empty")
-		write(t, path, strings.Repeat("x", maxSecretFile+1))
-		step("seven", "64 KiB")
-		write(t, path, "eight")
-		step("eight", "")
-	})
+	}
+	step("one", "")
+	put("three\n", old.Add(time.Second))
+	step("three", "")
+	// Same size and same time: a rename is a new inode.
+	path += "2"
+	put("seven\n", old.Add(time.Second))
+	path = strings.TrimSuffix(path, "2")
+	if err := os.Rename(path+"2", path); err != nil {
+		t.Fatal(err)
+	}
+	step("seven", "")
+	os.Remove(path)
+	step("seven", "no such file")
+	put("\n", old)
+	step("seven", "empty")
+	put(strings.Repeat("x", maxSecretFile+1), old)
+	step("seven", "64 KiB")
+	put("eight", old)
+	step("eight", "")
+	// Twice within one tick of the file system's clock.
+	now := time.Now()
+	put("nine1", now)
+	step("nine1", "")
+	put("nine2", now)
+	step("nine2", "")
 }
 
 func TestSecretFileAtStart(t *testing.T) {

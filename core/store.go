@@ -121,6 +121,16 @@ func (s *Store) Container() liveblob.Container {
 			return s.newClient(s.BlobURL(name), &s.options)
 		},
 	}
+	c.List = func(ctx context.Context, prefix string) ([]string, error) {
+		var names []string
+		for item, err := range s.List(ctx, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, item.Name)
+		}
+		return names, nil
+	}
 	if s.create {
 		c.Create = s.createOnce // within the writer's own retries
 	}
@@ -171,10 +181,8 @@ type Item struct {
 	Name            string
 	Size            int64
 	LastModified    time.Time
-	ContentType     string
 	ContentEncoding string
 	Metadata        map[string]string // decoded, names in lower case
-	Tier            string
 }
 
 // List gives the blobs whose names begin with prefix, in the service's order
@@ -231,6 +239,10 @@ func (s *Store) pages(ctx context.Context, op, on, path string, query url.Values
 			if !yield(page, err) || err != nil || page.NextMarker == "" {
 				return
 			}
+			if page.NextMarker == query.Get("marker") {
+				yield(nil, fmt.Errorf("%s %s: the service ends a page where it began: is a proxy in between that changes answers?", op, on))
+				return
+			}
 			query.Set("marker", page.NextMarker)
 		}
 	}
@@ -251,9 +263,7 @@ type listed struct {
 	Properties struct {
 		Size     int64  `xml:"Content-Length"`
 		Modified string `xml:"Last-Modified"`
-		Type     string `xml:"Content-Type"`
 		Encoding string `xml:"Content-Encoding"`
-		Tier     string `xml:"AccessTier"`
 	}
 	Metadata xmlMap
 }
@@ -262,10 +272,8 @@ func (l *listed) item() (Item, error) {
 	item := Item{
 		Name:            l.Name.Text,
 		Size:            l.Properties.Size,
-		ContentType:     l.Properties.Type,
 		ContentEncoding: l.Properties.Encoding,
 		Metadata:        l.Metadata,
-		Tier:            l.Properties.Tier,
 	}
 	var err error
 	if l.Name.Encoded {

@@ -4,6 +4,9 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +26,7 @@ func newHTTPClient() *http.Client {
 	protocols.SetHTTP1(true) // the service speaks nothing newer
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
+			Proxy:               Proxy,
 			DialContext:         dialer.DialContext,
 			Protocols:           &protocols,
 			TLSClientConfig:     &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
@@ -44,3 +47,33 @@ func newHTTPClient() *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
+
+// Proxy is http.ProxyFromEnvironment, except that a variable whose value is not a
+// URL is an error: net/http would go around the proxy, or to a host called http.
+// The error does not show the value, which may hold a password.
+func Proxy(req *http.Request) (*url.URL, error) {
+	upper := strings.ToUpper(req.URL.Scheme) + "_PROXY"
+	for _, name := range []string{upper, strings.ToLower(upper)} { // the first that is set counts
+		value := os.Getenv(name)
+		if value == "" {
+			continue
+		}
+		if !strings.Contains(value, "://") {
+			value = "http://" + value
+		}
+		if u, err := url.Parse(value); (err != nil || u.Hostname() == "") && !loopback(req.URL) {
+			return nil, &proxyError{name}
+		}
+		break
+	}
+	return http.ProxyFromEnvironment(req)
+}
+
+// proxyError is marked as final, as azcore marks its own: no retry mends it.
+type proxyError struct{ variable string }
+
+func (e *proxyError) Error() string {
+	return e.variable + " is not a URL: write http://HOST:PORT, or unset it"
+}
+
+func (e *proxyError) NonRetriable() {}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // apply does what c asks for and gives the truthful answer. It is the one place
@@ -75,12 +77,13 @@ func (c *call) check() *problem {
 		return refuse("InvalidUri")
 	case c.Container != "" && !validContainer(c.Container):
 		return refuse("InvalidResourceName")
-	case len(c.Blob) > 1024:
-		return refuse("InvalidUri")
 	case c.Header.Get("x-ms-lease-id") != "":
 		return refuse("LeaseNotPresentWithBlobOperation")
 	case c.Header.Get("If-Modified-Since") != "" || c.Header.Get("If-Unmodified-Since") != "" || c.Header.Get("x-ms-if-tags") != "":
 		return refuse("ConditionHeadersNotSupported") // the stand-in's limit, not the service's
+	}
+	if p := checkBlobName(c.Blob); p != nil {
+		return p
 	}
 	if want := c.Header.Get("Content-MD5"); want != "" {
 		sum := md5.Sum(c.body)
@@ -100,6 +103,46 @@ func (c *call) check() *problem {
 }
 
 var crcTable = crc64.MakeTable(0x9A6C9329AC4BC9B5)
+
+// checkBlobName refuses what the service refuses, and what it would make another
+// name of: backslashes become slashes, dots at a segment's end and slashes at the
+// name's are lost. Empty segments are names like others.
+func checkBlobName(name string) *problem {
+	segments := strings.Split(name, "/")
+	if utf8.RuneCountInString(name) > 1024 || len(segments) > 254 || strings.HasSuffix(name, "/") {
+		return refuse("InvalidUri")
+	}
+	for _, s := range segments {
+		if strings.HasSuffix(s, ".") {
+			return refuse("InvalidUri")
+		}
+	}
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) {
+		return refuse("InvalidResourceName")
+	}
+	return nil
+}
+
+// parseTags reads index tags: ten at most, names of 1 to 128 characters, values
+// of 256 at most.
+func parseTags(query string) (map[string]string, *problem) {
+	q, err := url.ParseQuery(query)
+	if err != nil || len(q) > 10 {
+		return nil, refuse("InvalidTag")
+	}
+	odd := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(" +-./:=_", r))
+	}
+	tags := map[string]string{}
+	for k := range q {
+		v := q.Get(k)
+		if k == "" || len(k) > 128 || len(v) > 256 || strings.ContainsFunc(k+v, odd) {
+			return nil, refuse("InvalidTag")
+		}
+		tags[k] = v
+	}
+	return tags, nil
+}
 
 func validContainer(name string) bool {
 	if len(name) < 3 || len(name) > 63 || strings.Contains(name, "--") || name[0] == '-' || name[len(name)-1] == '-' {
@@ -261,13 +304,8 @@ func (c *call) properties() (properties, *problem) {
 		return p, refuse("InvalidBlobTier")
 	}
 	if v := c.Header.Get("x-ms-tags"); v != "" {
-		tags, err := url.ParseQuery(v)
-		if err != nil || len(tags) > 10 {
-			return p, refuse("InvalidTag")
-		}
-		p.tags = map[string]string{}
-		for k := range tags {
-			p.tags[k] = tags.Get(k)
+		if p.tags, bad = parseTags(v); bad != nil {
+			return p, bad
 		}
 	}
 	return p, nil

@@ -26,7 +26,8 @@
 //
 // At most 50,000 blocks in a commit and 100,000 uncommitted ones, 416 at the end
 // of a blob, uncommitted blocks that go with every Put Blob, the tier that
-// outlives a commit, CRC64 and block IDs of one length. It leaves out leases,
+// outlives a commit, CRC64, block IDs of one length, and names and tags that Azure
+// takes as they are. It leaves out leases,
 // snapshots, append and page blobs, copies, CORS, and conditions on times and tags:
 // a request that asks for one is refused, never half served.
 //

@@ -290,6 +290,9 @@ func TestRefusals(t *testing.T) {
 		return fmt.Sprint(r.StatusCode, " ", r.Header.Get("x-ms-error-code"))
 	}
 	block := map[string]string{"x-ms-blob-type": "BlockBlob"}
+	tags := func(query string) map[string]string {
+		return map[string]string{"x-ms-blob-type": "BlockBlob", "x-ms-tags": query}
+	}
 	for _, c := range []struct {
 		path   string
 		header map[string]string
@@ -301,7 +304,30 @@ func TestRefusals(t *testing.T) {
 		{"logs/x", map[string]string{"x-ms-blob-type": "AppendBlob"}, nil, "", "400 InvalidHeaderValue"},
 		{"logs/x", block, url.Values{"comp": {"lease"}}, "", "400 InvalidUri"},
 		{"Logs/x", block, nil, "", "400 InvalidResourceName"},
-		{"logs/" + strings.Repeat("x", 1025), block, nil, "", "400 InvalidUri"},
+		{"logs/" + strings.Repeat("ü", 1024), block, nil, "", "201 "},
+		{"logs/" + strings.Repeat("ü", 1025), block, nil, "", "400 InvalidUri"},
+		{"logs/" + strings.Repeat("a/", 253) + "b", block, nil, "", "201 "},
+		{"logs/" + strings.Repeat("a/", 254) + "b", block, nil, "", "400 InvalidUri"},
+		{"logs/a//b", block, nil, "", "201 "},
+		{"logs//a", block, nil, "", "201 "},
+		{"logs/a/", block, nil, "", "400 InvalidUri"},
+		{"logs/a.", block, nil, "", "400 InvalidUri"},
+		{"logs/a./b", block, nil, "", "400 InvalidUri"},
+		{"logs/a/../b", block, nil, "", "400 InvalidUri"},
+		{"logs/./b", block, nil, "", "400 InvalidUri"},
+		{"logs/a\\b", block, nil, "", "400 InvalidResourceName"},
+		{"logs/a\x01b", block, nil, "", "400 InvalidResourceName"},
+		{"logs/a\u0081b", block, nil, "", "400 InvalidResourceName"},
+		{"logs/a\xffb", block, nil, "", "400 InvalidResourceName"},
+		{"logs/x", tags(strings.Repeat("k", 128) + "=" + strings.Repeat("v", 256)), nil, "x", "201 "},
+		{"logs/x", tags("a+%2B-.%2F:%3D_=&b=1"), nil, "x", "201 "},
+		{"logs/x", tags(strings.Repeat("k", 129) + "=v"), nil, "", "400 InvalidTag"},
+		{"logs/x", tags("k=" + strings.Repeat("v", 257)), nil, "", "400 InvalidTag"},
+		{"logs/x", tags("=v"), nil, "", "400 InvalidTag"},
+		{"logs/x", tags("k!=v"), nil, "", "400 InvalidTag"},
+		{"logs/x", tags("k=%7E"), nil, "", "400 InvalidTag"},
+		{"logs/x", tags("k=%C3%BC"), nil, "", "400 InvalidTag"},
+		{"logs/x", tags("a=&b=&c=&d=&e=&f=&g=&h=&i=&j=&k="), nil, "", "400 InvalidTag"},
 		{"logs/x", map[string]string{"x-ms-blob-type": "BlockBlob", "x-ms-lease-id": "1"}, nil, "", "412 LeaseNotPresentWithBlobOperation"},
 		{"logs/x", map[string]string{"x-ms-blob-type": "BlockBlob", "x-ms-access-tier": "Tepid"}, nil, "", "400 InvalidBlobTier"},
 		{"logs/x", map[string]string{"x-ms-blob-type": "BlockBlob", "x-ms-meta-a-b": "1"}, nil, "", "400 InvalidMetadata"},

@@ -144,14 +144,15 @@ func (s *storage) open(cfg *core.Config, at core.Location, giveUp time.Duration)
 	return store, nil
 }
 
-// place reads the argument CONTAINER/NAME or URL, and opens its container.
+// place reads the argument CONTAINER/NAME or URL of a blob to read, and opens its
+// container. Others may have made names that we would not.
 func (s *storage) place(arg string) (*core.Store, core.Location, error) {
 	at, err := core.ParseLocation(arg)
 	if err != nil {
 		return nil, at, &usageError{err}
 	}
-	if err := core.CheckBlobName(at.Name); err != nil {
-		return nil, at, &usageError{err}
+	if at.Name == "" {
+		return nil, at, &usageError{core.CheckBlobName(at.Name)}
 	}
 	cfg, err := s.load()
 	if err != nil {

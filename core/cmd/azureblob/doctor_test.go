@@ -63,7 +63,7 @@ var badInput = []struct {
 		spoil:  func(b *bench) { b.env["AZUREBLOB_AUTO_CREATE_CONTAINER"] = "off" },
 		flags:  "@nothere",
 		code:   exitFailed,
-		says:   []string{"404 ContainerNotFound", "create the container, or turn --auto-create-container on"},
+		says:   []string{"404 ContainerNotFound", "check its name, or create it"},
 		doctor: "✗ container: nothere does not exist",
 	},
 	{
@@ -195,6 +195,39 @@ func TestDoctorFewRights(t *testing.T) {
 	r = b.run("", "doctor", "--tags", "a=b")
 	if r.code != exitFailed || !strings.Contains(r.stdout, "permission t") {
 		t.Errorf("exit code %d\n%s", r.code, r.stdout)
+	}
+}
+
+// An answer that is lost, and the try after it that finds nothing to delete.
+func TestDoctorLostDelete(t *testing.T) {
+	b := newBench(t)
+	deletes := 0
+	b.server.SetFault(func(r azuretest.Request) azuretest.Fault {
+		if r.Op == azuretest.DeleteBlob {
+			if deletes++; deletes == 1 {
+				return azuretest.Fault{Kind: azuretest.LostAnswer}
+			}
+		}
+		return azuretest.Fault{}
+	})
+	if r := b.ok(b.run("", "doctor")); !strings.Contains(r.stdout, "✓ delete:") || deletes != 2 {
+		t.Errorf("%d deletes\n%s", deletes, r.stdout)
+	}
+}
+
+// net/http goes around a proxy whose variable is not a URL.
+func TestDoctorBadProxy(t *testing.T) {
+	b := newBench(t)
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		t.Setenv(name, "pro xy:SECRETMARKER")
+	}
+	for endpoint, want := range map[string]string{"http://no.such.host.test/x": "HTTP_PROXY", "https://no.such.host.test": "HTTPS_PROXY"} {
+		b.env["AZURE_STORAGE_CONNECTION_STRING"] = b.server.ConnectionString(endpoint)
+		r := b.run("", "doctor")
+		if want = "✗ network: " + want + " is not a URL: write http://HOST:PORT, or unset it\n"; r.code != exitFailed || !strings.Contains(r.stdout, want) {
+			t.Errorf("exit code %d, %q is not in\n%s", r.code, want, r.stdout)
+		}
+		b.fails(b.run("", "ls", "logs"), exitFailed, "is not a URL")
 	}
 }
 

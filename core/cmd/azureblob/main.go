@@ -61,7 +61,7 @@ type app struct {
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin *os.File, stdout, stderr io.Writer) int {
 	a := &app{env: env, stdin: stdin, stdout: stdout, console: newConsole(stderr, env)}
 	root := a.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // of nil, cobra makes os.Args
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/liveblob/azureblob/core"
 )
 
 // network tells DNS, TCP and TLS apart, which one error of an HTTP client does not.
@@ -16,9 +18,9 @@ func (d *doctor) network(ctx context.Context) bool {
 	if err != nil {
 		return d.bad(err, "")
 	}
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: at})
+	proxy, err := core.Proxy(&http.Request{URL: at})
 	if err != nil {
-		return d.bad(errors.New("HTTP_PROXY or HTTPS_PROXY is not a URL"), "write http://HOST:PORT, or unset it")
+		return d.bad(fmt.Errorf("network: %w", err), "")
 	}
 	if proxy != nil {
 		d.ok("network: through the proxy %s", proxy.Host)
