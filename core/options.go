@@ -307,7 +307,7 @@ func parseMap(value string) (Map, error) {
 // Suggest returns the known name that the given one was probably meant to be, or
 // "" where none is near.
 func Suggest(name string, known []string) string {
-	best, least := "", max(1, len(name)/3)+1
+	best, least := "", min(max(2, len(name)/3)+1, len(name)) // two letters that are swapped are two edits
 	for _, k := range known {
 		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(k)); d < least {
 			best, least = k, d

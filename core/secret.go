@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -131,6 +132,9 @@ func (s *secret) load() error {
 func (s *secret) fail(err error) error {
 	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 		err = pe.Err // the path is in the message already
+	}
+	if raw, bad := base64.StdEncoding.DecodeString(s.path); errors.Is(err, os.ErrNotExist) && (bad == nil && len(raw) >= 32 || strings.Contains(s.path, "sig=")) {
+		return fmt.Errorf("read %s: it names no file, and looks like the secret itself: set %s to that", s.option, strings.TrimSuffix(s.option, "_file"))
 	}
 	return fmt.Errorf("read %s %q: %w", s.option, s.path, err)
 }

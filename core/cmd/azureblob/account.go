@@ -25,8 +25,8 @@ var writing = []string{
 // two, the others are about records and idle containers.
 var notHere = []string{"container_name", "path", "log_key", "time_key", "time_format", "idle_timeout"}
 
-const noSecretFlags = `Secrets are not flags, because ps shows those to everybody: use the variables, or
-keep a secret in a file and name it (--shared-key-file, --sas-token-file, …).`
+const noSecretFlags = `Secrets are not flags, because ps shows those to everybody: use the variables,
+or keep a secret in a file and name it (--shared-key-file, --sas-token-file, …).`
 
 func flagName(option string) string { return strings.ReplaceAll(option, "_", "-") }
 func optionName(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
@@ -67,10 +67,10 @@ func (a *app) storageFlags(cmd *cobra.Command, defaults core.Map, also ...string
 		}
 		// pflag would take a word in backquotes for the value's name.
 		help := strings.ReplaceAll(o.About(), "`", "") + " (" + o.EnvName() + ")"
-		f := cmd.Flags().VarPF(v, flagName(o.Name), "", help)
-		if o.Type() == "switch" {
-			f.NoOptDefVal = "on"
+		if o.Values != nil {
+			help += ": " + strings.Join(o.Values, ", ")
 		}
+		cmd.Flags().Var(v, flagName(o.Name), help)
 	}
 	return &storage{a: a, flags: cmd.Flags(), defaults: defaults}
 }
@@ -95,11 +95,13 @@ func (v *optionValue) Set(s string) error {
 func (v *optionValue) Type() string {
 	switch t := v.option.Type(); {
 	case v.option.Values != nil:
-		return strings.Join(v.option.Values, "|")
+		return "KIND"
 	case t == "list":
-		return "NAME=VALUE,…"
+		return "NAME=VALUE,..."
 	case t == "switch":
 		return "on|off"
+	case strings.HasSuffix(v.option.Name, "_file"):
+		return "FILE"
 	case t == "secret":
 		return "TEXT"
 	default:

@@ -139,7 +139,7 @@ func clean(text string) string {
 		}
 		return r
 	}, text)), " ")
-	text = regexp.MustCompile(`(?i)(sig=|AccountKey=)[^&;\s"']+`).ReplaceAllString(text, "${1}[redacted]")
+	text = regexp.MustCompile(`(?i)(sig=|AccountKey=)[^&;:)\s"']+`).ReplaceAllString(text, "${1}[redacted]")
 	return spell(text)
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -135,9 +133,7 @@ func (d *doctor) container(ctx context.Context) bool {
 
 // blob stages, commits, reads and deletes, as a log does.
 func (d *doctor) blob(ctx context.Context) {
-	var nonce [6]byte
-	rand.Read(nonce[:])
-	name := ".azureblob-doctor-" + hex.EncodeToString(nonce[:])
+	const name = ".azureblob-doctor" // always the same: where it cannot be deleted, one is left and no more
 	path := d.store.Name() + "/" + name
 	client, err := d.store.Container().Client(name)
 	if err != nil {
@@ -205,7 +201,7 @@ func (d *doctor) remove(ctx context.Context, client *blockblob.Client, path stri
 }
 
 func (d *doctor) list(ctx context.Context) {
-	for _, err := range d.store.List(ctx, ".azureblob-doctor-") {
+	for _, err := range d.store.List(ctx, ".azureblob-doctor") {
 		switch {
 		case err == nil:
 		case forbidden(err):

@@ -13,7 +13,7 @@ import (
 type duration struct{ d *time.Duration }
 
 func (v duration) String() string { return v.d.String() }
-func (v duration) Type() string   { return "duration" }
+func (v duration) Type() string   { return "DURATION" }
 func (v duration) Set(s string) (err error) {
 	*v.d, err = core.ParseDuration(s)
 	return err

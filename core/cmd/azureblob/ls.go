@@ -31,7 +31,7 @@ func (a *app) lsCommand() *cobra.Command {
 		Use:   "ls [flags] [CONTAINER[/PREFIX] | URL]",
 		Short: "List logs and their state, or containers",
 		Long: `ls lists the blobs of a container whose names begin with PREFIX. STATE is live,
-complete, rolled (the log goes on in another blob), or - for what is no live log.
+complete, rolled (the log goes on in another blob), or - for no live log.
 Without an argument it lists the account's containers.
 
 ` + noSecretFlags,

@@ -25,6 +25,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -72,7 +73,11 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	case errors.Is(err, errSilent):
 		return exitFailed
 	case errors.As(err, &usage) || !a.working:
-		a.console.say("%s: see '%s --help'", message(err), cmd.CommandPath())
+		text := message(err)
+		if !strings.HasSuffix(text, "?") {
+			text += ":"
+		}
+		a.console.say("%s see '%s --help'", text, cmd.CommandPath())
 		return exitUsage
 	}
 	a.console.say("%s", message(err))
@@ -125,8 +130,30 @@ Exit codes: 0 done, 1 failed, 2 used wrongly.`,
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
+	root.SetUsageFunc(usage)
 	root.AddCommand(a.pipeCommand(), a.tailCommand(), a.catCommand(), a.lsCommand(), a.doctorCommand(), a.versionCommand())
 	return root
+}
+
+// usage is the lower half of --help, for a terminal of 80 columns.
+func usage(cmd *cobra.Command) error {
+	w := cmd.OutOrStdout()
+	if cmd.HasSubCommands() {
+		fmt.Fprintf(w, "Usage:\n  %s COMMAND\n\nCommands:\n", cmd.CommandPath())
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() {
+				fmt.Fprintf(w, "  %-12s %s\n", c.Name(), c.Short)
+			}
+		}
+		fmt.Fprintln(w)
+	} else {
+		fmt.Fprintf(w, "Usage:\n  %s\n\n", cmd.UseLine())
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(w, "Examples:\n%s\n\n", cmd.Example)
+	}
+	_, err := fmt.Fprintf(w, "Flags:\n%s", cmd.LocalFlags().FlagUsagesWrapped(80))
+	return err
 }
 
 // command makes do a cobra command's body.

@@ -49,14 +49,14 @@ func (a *app) pipeCommand() *cobra.Command {
 		Long: `pipe writes what comes on stdin to a blob that can be read while it grows. It
 exits with 0 only when all of it is committed and the blob is marked complete.
 
-NAME may be a template: {{hostname}}, {{env "BUILD_ID"}}, %Y-%m-%d (then write %%
-for a percent sign). Every run is a log of its own; a name that exists is
+NAME may be a template: {{hostname}}, {{env "BUILD_ID"}}, %Y-%m-%d (then write
+%% for a percent sign). Every run is a log of its own; a name that exists is
 refused, unless --append goes on with the log that is there.
 
-While storage is slow or away, pipe keeps up to 8 MiB and then holds the producer
-back; nothing is dropped. When nothing got through for --give-up-after, it exits
-with 1 and says how much is committed. With --tee, stdin is still passed on then,
-so that a build does not die of its log.
+While storage is slow or away, pipe keeps up to 8 MiB and then holds the
+producer back; nothing is dropped. When nothing got through for --give-up-after,
+it exits with 1 and says how much is committed. With --tee, stdin is still passed
+on then, so that a build does not die of its log.
 
 SIGINT, SIGTERM and SIGHUP end the log: what the producer has written by then is
 committed, the blob is marked complete, and pipe exits with 0. A second signal
@@ -64,7 +64,7 @@ gives up at once.
 
 ` + noSecretFlags,
 		Example: `  make 2>&1 | azureblob pipe --tee logs/build.log
-  journalctl -f | azureblob pipe --compress zstd 'logs/{{hostname}}/%Y-%m-%d.log'
+  journalctl -f | azureblob pipe --compress zstd 'logs/{{hostname}}/%F.log'
   ./server 2>&1 | azureblob pipe --format json --append logs/server.json`,
 		Args: oneArg("CONTAINER/NAME"),
 	}

@@ -61,14 +61,14 @@ func (a *app) tailCommand() *cobra.Command {
 		Use:   "tail [-f] [flags] CONTAINER/NAME | URL",
 		Short: "Print the end of a log, and follow it",
 		Long: `tail prints the last lines of a log, compressed or not, through its roll-overs.
-With -f it goes on until the log is complete, and waits for one that is not there
-yet. A URL may carry a SAS token; without one, the configured credentials are used
-only if the URL is that of their own account.
+With -f it goes on until the log is complete, and waits for one that is not
+there yet. A URL may carry a SAS token; without one, the configured credentials
+are used only if the URL is that of their own account.
 
 ` + noSecretFlags,
 		Example: `  azureblob tail -f logs/build.log
   azureblob tail -n 100 logs/server.json | jq -r .log
-  azureblob tail -n all -f 'https://account.blob.core.windows.net/logs/x.log?sv=…'`,
+  azureblob tail -f 'https://account.blob.core.windows.net/logs/x.log?sv=…'`,
 		Args: oneArg("CONTAINER/NAME or URL"),
 	}
 	s := a.storageFlags(cmd, nil)
