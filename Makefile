@@ -46,14 +46,14 @@ check: go gcc
 
 .PHONY: bench
 bench: go ## benchmarks, in columns; BENCH=pattern picks some
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./core/... | awk -f .ci/bench.awk
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./... | awk -f .ci/bench.awk
 
 .PHONY: fuzz
 fuzz: go ## each fuzz target for FUZZTIME, 20s if it is not given
 	@go list ./... | while read -r pkg; do \
 		go test -list '^Fuzz' "$$pkg" | { grep '^Fuzz' || true; } | while read -r target; do \
 			echo "== $$pkg $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' "$$pkg" </dev/null; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 1x "$$pkg" </dev/null; \
 		done; \
 	done
 
