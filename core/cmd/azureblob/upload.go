@@ -55,11 +55,14 @@ func (p *pipe) onSignal() (stop func()) {
 	return func() { signal.Stop(signals); close(done) }
 }
 
-const readSize = 1 << 20 // what the pipe holds
+const (
+	firstRead = 32 << 10 // a log that trickles needs no more
+	readSize  = 1 << 20  // what the pipe holds
+)
 
 // copy is the loop.
 func (p *pipe) copy(ctx context.Context) error {
-	buf := make([]byte, readSize)
+	buf := make([]byte, firstRead)
 	for {
 		n, err := p.in.read(buf, p.patience())
 		if n > 0 {
@@ -67,6 +70,9 @@ func (p *pipe) copy(ctx context.Context) error {
 			p.feed(ctx, buf[:n])
 		} else {
 			p.feed(ctx, nil) // has the upload failed meanwhile?
+		}
+		if n == len(buf) && n < readSize {
+			buf = make([]byte, readSize)
 		}
 		switch {
 		case err == nil, errors.Is(err, errIdle):
