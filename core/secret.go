@@ -1,7 +1,6 @@
 package core
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 const (
 	redacted      = "[redacted]"
 	maxSecretFile = 64 << 10
+	accountKey    = 88              // characters of 64 bytes in base64
 	clockTick     = 2 * time.Second // of the coarsest file system: what is written twice within it may have one time
 )
 
@@ -133,7 +133,7 @@ func (s *secret) fail(err error) error {
 	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 		err = pe.Err // the path is in the message already
 	}
-	if raw, bad := base64.StdEncoding.DecodeString(s.path); errors.Is(err, os.ErrNotExist) && (bad == nil && len(raw) >= 32 || strings.Contains(s.path, "sig=")) {
+	if errors.Is(err, os.ErrNotExist) && (len(s.path) == accountKey && strings.HasSuffix(s.path, "==") || strings.Contains(s.path, "sig=")) {
 		return fmt.Errorf("read %s: it names no file, and looks like the secret itself: set %s to that", s.option, strings.TrimSuffix(s.option, "_file"))
 	}
 	return fmt.Errorf("read %s %q: %w", s.option, s.path, err)

@@ -133,3 +133,13 @@ func TestSecretFileAtStart(t *testing.T) {
 		}
 	}
 }
+
+// People paste the key where the name of its file belongs.
+func TestSecretInPlaceOfItsFile(t *testing.T) {
+	for _, secret := range []string{devKey, "sv=2024-11-04&sp=rw&sig=SECRETMARKER%3D"} {
+		_, err := SecretFile("shared_key_file", secret)
+		if err == nil || strings.Contains(err.Error(), secret[len(secret)-15:]) || !strings.Contains(err.Error(), "set shared_key to that") {
+			t.Errorf("%v", err)
+		}
+	}
+}
