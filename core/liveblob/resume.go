@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 )
 
@@ -113,7 +115,9 @@ func (w *Writer) rolledOn(ctx context.Context) (*snapshot, error) {
 	}
 	names, err := w.cfg.Container.List(ctx, cutName(w.base, rollSuffix)+"-")
 	if err != nil {
-		if kind, _ := classify(err); kind == missing {
+		// A SAS token may well write and not list; the log then begins anew.
+		var re *azcore.ResponseError
+		if errors.As(err, &re) && (re.StatusCode == http.StatusForbidden || re.StatusCode == http.StatusNotFound) {
 			return nil, nil
 		}
 		return nil, err

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"github.com/liveblob/azureblob/core/azuretest"
 	"github.com/liveblob/azureblob/core/liveblob"
@@ -286,6 +289,17 @@ func TestRolledLogOutlivesItsOldestBlobs(t *testing.T) {
 			t.Errorf("without %q the last blob holds %q", gone, got)
 		}
 	}
+}
+
+// Credentials that may not list are no reason not to write.
+func TestWithoutTheRightToList(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("run.log")
+	cfg.MaxSize = 10
+	cfg.Container.List = func(context.Context, string) ([]string, error) {
+		return nil, fmt.Errorf("list: %w", &azcore.ResponseError{StatusCode: 403, ErrorCode: "AuthorizationPermissionMismatch"})
+	}
+	must(t, s.writer(cfg).Commit(t.Context(), []byte("x"), ""))
 }
 
 // The name that a log was to go on in is taken in the last moment: by a live
