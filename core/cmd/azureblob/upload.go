@@ -76,6 +76,8 @@ func (p *pipe) copy(ctx context.Context) error {
 		}
 		switch {
 		case err == nil, errors.Is(err, errIdle):
+		case ctx.Err() != nil: // and not the input's own end
+			return p.abandon(ctx, context.Cause(ctx))
 		case errors.Is(err, io.EOF):
 			return p.finish(ctx)
 		default:
