@@ -376,7 +376,7 @@ func TestPipeTeeFull(t *testing.T) {
 	b := newBench(t)
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip("this system has no /dev/full")
+		t.Fatal(err)
 	}
 	defer full.Close()
 	p := b.start(full, "pipe", "-q", "--tee", "logs/a")
