@@ -200,8 +200,8 @@ func (w *Writer) put(ctx context.Context, a *attempt, old []byte) (azcore.ETag, 
 func (w *Writer) writerID() string { return hex.EncodeToString(w.nonce[:]) }
 
 func (w *Writer) metadata(a *attempt) metadata {
-	m := make(metadata, len(w.cfg.Metadata)+7)
-	maps.Copy(m, w.cfg.Metadata)
+	m := make(metadata, len(a.user)+7)
+	maps.Copy(m, a.user)
 	m[metaStream], m[metaOrigin], m[metaWriter] = w.cfg.Stream, w.origin, w.writerID()
 	m[metaSeq] = strconv.FormatUint(a.seq, 10)
 	m[metaCursor], m[metaNext] = a.cursor, a.next

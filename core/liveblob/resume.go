@@ -44,7 +44,7 @@ func (w *Writer) Resume(ctx context.Context) error {
 	// was when the log began.
 	if w.cfg.Fork && (errors.Is(err, ErrTaken) || err == nil && w.etag == "" && w.cursor == "") {
 		taken := err != nil
-		err = w.seek(ctx, forkName(w.cfg.Name, w.cfg.Stream))
+		err = w.seek(ctx, ForkName(w.cfg.Name, w.cfg.Stream))
 		if err == nil && !taken && w.etag == "" && w.cursor == "" {
 			err = w.aim(w.cfg.Name)
 			w.base = w.cfg.Name
@@ -224,8 +224,8 @@ func rollName(base string, part int) string {
 	return fmt.Sprintf("%s-%04d", cutName(base, rollSuffix), part)
 }
 
-// forkName is the name that a stream uses where the one it wanted is taken.
-func forkName(name, stream string) string {
+// ForkName is the name that a stream uses where the one it wanted is taken.
+func ForkName(name, stream string) string {
 	sum := sha256.Sum256([]byte(stream))
 	ext := path.Ext(name)
 	if stem := strings.TrimSuffix(name, ext); stem == "" || strings.HasSuffix(stem, "/") || len(ext) > 32 {

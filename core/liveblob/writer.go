@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
-	"log/slog"
 )
 
 // Config says which blob a Writer writes, and as whom.
@@ -85,17 +87,13 @@ func NewWriter(cfg Config) (*Writer, error) {
 	if cfg.Stream == "" {
 		return nil, fmt.Errorf("write blob %q: no stream is set", cfg.Name)
 	}
-	if err := CheckMetadata(cfg.Metadata); err != nil {
-		return nil, fmt.Errorf("write blob %q: metadata: %w", cfg.Name, err)
+	if err := cfg.check(cfg.Metadata); err != nil {
+		return nil, err
 	}
 	for what, v := range map[string]string{"content type": cfg.ContentType, "content encoding": cfg.ContentEncoding, "cache control": cfg.CacheControl} {
 		if escape(v) != v {
 			return nil, fmt.Errorf("write blob %q: %s %q has a character that a header cannot carry", cfg.Name, what, v)
 		}
-	}
-	// A cursor at its longest, the stream, and the name that the log rolls over to.
-	if n := metadata(cfg.Metadata).size() + maxCursor + len(escape(cfg.Stream)) + len(escape(cfg.Name)) + 200; n > maxMetadata {
-		return nil, fmt.Errorf("write blob %q: metadata: with the log's own it takes up to %d bytes, and the service keeps %d: give less of it", cfg.Name, n, maxMetadata)
 	}
 	cfg.MaxBlocks = cmp.Or(cfg.MaxBlocks, defaultMaxBlocks)
 	cfg.CacheControl = cmp.Or(cfg.CacheControl, "no-store")
@@ -108,6 +106,28 @@ func NewWriter(cfg Config) (*Writer, error) {
 	}
 	w.base = cfg.Name
 	return w, nil
+}
+
+// check refuses user metadata that the service would refuse.
+func (c *Config) check(user map[string]string) error {
+	if err := CheckMetadata(user); err != nil {
+		return fmt.Errorf("write blob %q: metadata: %w", c.Name, err)
+	}
+	// A cursor at its longest, the stream, and the name that the log rolls over to.
+	if n := metadata(user).size() + maxCursor + len(escape(c.Stream)) + len(escape(c.Name)) + 200; n > maxMetadata {
+		return fmt.Errorf("write blob %q: metadata: with the log's own it takes up to %d bytes, and the service keeps %d: give less of it", c.Name, n, maxMetadata)
+	}
+	return nil
+}
+
+// SetMetadata replaces the user's metadata from the next commit on, such as by the
+// time at which the source has ended. An owed commit keeps what it was made with.
+func (w *Writer) SetMetadata(m map[string]string) error {
+	if err := w.cfg.check(m); err != nil {
+		return err
+	}
+	w.cfg.Metadata = maps.Clone(m)
+	return nil
 }
 
 // State is what a Writer knows of its log.
@@ -266,6 +286,7 @@ type attempt struct {
 	complete bool
 	next     string
 	seq      uint64
+	user     map[string]string // metadata
 
 	whole  bool     // by Put Blob
 	keep   int      // blocks of the tail that stay
@@ -286,7 +307,7 @@ func (a *attempt) is(data []byte, cursor string, complete bool) bool {
 func (w *Writer) plan(data []byte, cursor string, complete bool, why purpose) *attempt {
 	n := int64(len(data))
 	w.planned = max(w.planned, w.seq) + 1
-	a := &attempt{purpose: why, data: data, cursor: cursor, complete: complete, seq: w.planned, keep: len(w.tail.blocks), from: w.tail.size}
+	a := &attempt{purpose: why, data: data, cursor: cursor, complete: complete, seq: w.planned, user: w.cfg.Metadata, keep: len(w.tail.blocks), from: w.tail.size}
 	absent := w.etag == ""
 	switch {
 	case absent && why == toSweep: // by an empty block list, which discards whatever is staged

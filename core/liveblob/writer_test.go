@@ -374,3 +374,30 @@ func TestWhatNoHeaderCarriesIsRefusedAtOnce(t *testing.T) {
 	}
 	must(t, w.Commit(t.Context(), nil, strings.Repeat("c", 1024)))
 }
+
+func TestMetadataIsThatOfTheCommit(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("a.log")
+	cfg.Metadata = map[string]string{"image": "busybox"}
+	w := s.writer(cfg)
+	commit := func(write func(context.Context, []byte, string) error, want map[string]string) {
+		t.Helper()
+		must(t, write(t.Context(), []byte("line\n"), ""))
+		b := s.blob("a.log")
+		for k, v := range want {
+			if b.Metadata[k] != v {
+				t.Errorf("metadata %s is %q, not %q", k, b.Metadata[k], v)
+			}
+		}
+	}
+	commit(w.Commit, map[string]string{"image": "busybox", "stopped": ""})
+
+	must(t, w.SetMetadata(map[string]string{"image": "busybox", "stopped": "2026-11-23T02:08:25Z"}))
+	commit(w.Complete, map[string]string{"image": "busybox", "stopped": "2026-11-23T02:08:25Z", "complete": "1"})
+
+	must(t, w.SetMetadata(cfg.Metadata))
+	commit(w.Commit, map[string]string{"image": "busybox", "stopped": "", "complete": ""})
+	if err := w.SetMetadata(map[string]string{"seq": "7"}); err == nil {
+		t.Error("a name of the protocol's own was taken")
+	}
+}
