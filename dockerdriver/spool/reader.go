@@ -31,10 +31,34 @@ func (r *Reader) Offset() int64 { return r.at }
 
 // MoveTo sets where the reader stands, to GapError.To say.
 func (r *Reader) MoveTo(offset int64) {
-	if offset < r.at {
+	if offset < r.at && (r.ev.data == nil || offset < r.ev.from) {
 		r.seg = nil
 	}
 	r.at = offset
+}
+
+// Batch gives the rest of the batch that the reader stands in and its offset, as
+// Read does without the copy. It is valid until the next call.
+func (r *Reader) Batch() (data []byte, offset int64, err error) {
+	data, err = r.next()
+	offset = r.at
+	if err != nil && err != io.EOF {
+		err = r.s.errorf("read", err)
+	}
+	r.at += int64(len(data))
+	return data, offset, err
+}
+
+// Rest lets go of the memory that reading takes. What Batch gave is not valid any
+// more.
+func (r *Reader) Rest() {
+	if r.ev.data != nil {
+		if r.at < r.ev.to {
+			r.scan.back(r.ev)
+		}
+		r.ev = event{}
+	}
+	r.scan.rest()
 }
 
 // Read gives what is there, as much as p takes, and never waits: at the end of the
@@ -60,30 +84,41 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Changed gives a channel that is closed when Read has something to say, which may
+// be that the spool was closed. It is good for one change.
+func (r *Reader) Changed() <-chan struct{} {
+	s := r.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || r.done || r.at != s.end {
+		return ready
+	}
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}
+
+var ready = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 // Wait returns when Read has something to say.
 func (r *Reader) Wait(ctx context.Context) error {
-	for {
-		s := r.s
-		s.mu.Lock()
-		if s.closed || r.done || r.at != s.end {
-			closed := s.closed || r.done
-			s.mu.Unlock()
-			if closed {
-				return s.errorf("read", ErrClosed)
-			}
-			return nil
-		}
-		if s.changed == nil {
-			s.changed = make(chan struct{})
-		}
-		changed := s.changed
-		s.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	select {
+	case <-r.Changed():
+	case <-ctx.Done():
+		return ctx.Err()
 	}
+	r.s.mu.Lock()
+	closed := r.s.closed || r.done
+	r.s.mu.Unlock()
+	if closed {
+		return r.s.errorf("read", ErrClosed)
+	}
+	return nil
 }
 
 // Close lets go of the file.

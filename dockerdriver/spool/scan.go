@@ -36,6 +36,7 @@ type scanner struct {
 type event struct {
 	from, to int64
 	data     []byte // nil: lost; valid until the scanner's next call
+	pos      int64  // of the record that data is in
 }
 
 func newScanner(src io.ReaderAt, h header, limit int64) scanner {
@@ -76,7 +77,7 @@ func (s *scanner) next() (event, error) {
 		if b, err = s.peek(s.pos, int(recordHeader+rec.length)); err != nil {
 			return event{}, err
 		}
-		e := event{from: s.end(), to: s.end() + rec.length}
+		e := event{from: s.end(), to: s.end() + rec.length, pos: s.pos}
 		if data := b[recordHeader:][:rec.length]; crc32.Checksum(data, castagnoli) == rec.data {
 			e.data = data
 		}
@@ -135,6 +136,9 @@ func (s *scanner) peek(pos int64, n int) ([]byte, error) {
 	}
 	return nil, err
 }
+
+// back makes e, an event with data, the next one again.
+func (s *scanner) back(e event) { s.pos, s.want = e.pos, e.from-s.base }
 
 // rest lets go of a large buffer.
 func (s *scanner) rest() {

@@ -500,3 +500,55 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// A batch that was not used up can be read again, whether its memory was kept or not.
+func TestBatchAgain(t *testing.T) {
+	s, err := Open(t.TempDir(), Config{Segment: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var want []byte
+	for i := range 300 {
+		batch := bytes.Repeat([]byte{byte(i)}, 1+i*7%3000)
+		want = append(want, batch...)
+		if _, err := s.Append(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := s.Reader(0)
+	defer r.Close()
+	var got []byte
+	for i := 0; ; i++ {
+		b, at, err := r.Batch()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at != int64(len(got)) {
+			t.Fatalf("a batch at %d is said to be at %d", len(got), at)
+		}
+		used := len(b) - i%3*len(b)/4
+		got = append(got, b[:used]...)
+		r.MoveTo(at + int64(used))
+		if i%2 == 0 {
+			r.Rest()
+		}
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("read %d bytes that are not the %d appended", len(got), len(want))
+	}
+	select {
+	case <-r.Changed():
+		t.Error("at the end, there is something to say")
+	default:
+	}
+	changed := r.Changed()
+	if _, err := s.Append([]byte("more")); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	<-r.Changed() // it stays so until it is read
+}
