@@ -1,0 +1,333 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/liveblob/azureblob/core/azuretest"
+	"github.com/liveblob/azureblob/dockerdriver/frame"
+	"github.com/liveblob/azureblob/dockerdriver/logopt"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// machine is a host whose driver may come and go, with a store.
+type machine struct {
+	*azuretest.Server
+	t      testing.TB
+	dir    string
+	env    map[string]string
+	driver *Driver
+	logged bytes.Buffer
+}
+
+func newMachine(t testing.TB) *machine {
+	s := azuretest.New()
+	s.MakeContainer("logs")
+	m := &machine{Server: s, t: t, dir: t.TempDir(), env: map[string]string{
+		"AZURE_STORAGE_CONNECTION_STRING": s.ConnectionString(azuretest.TransportEndpoint),
+		"AZUREBLOB_FLUSH_INTERVAL":        "0",
+	}}
+	m.boot()
+	t.Cleanup(func() {
+		m.halt(0)
+		if t.Failed() {
+			t.Logf("the driver said:\n%s", m.logged.Bytes())
+		}
+	})
+	return m
+}
+
+func (m *machine) boot() {
+	m.t.Helper()
+	d, err := New(Config{
+		Dir: filepath.Join(m.dir, "state"), Transport: &http.Client{Transport: m.Server.Transport()}, Orphan: 100 * time.Millisecond,
+		Log:  slog.New(slog.NewTextHandler(&m.logged, nil)),
+		Host: &logopt.Host{Lookup: func(name string) (string, bool) { v, ok := m.env[name]; return v, ok }, Hostname: "host1"},
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.driver = d
+	d.Recover()
+}
+
+// halt ends the driver; with no grace it stops in the middle of whatever it does.
+func (m *machine) halt(grace time.Duration) {
+	if m.driver == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	m.driver.Close(ctx)
+	m.driver = nil
+}
+
+// pipe is dockerd's end of one.
+type pipe struct {
+	m    *machine
+	path string
+	file *os.File
+}
+
+func (m *machine) run(info *logopt.Info) *pipe {
+	m.t.Helper()
+	p := m.mkpipe()
+	if err := m.driver.Start(p.path, info); err != nil {
+		m.t.Fatal(err)
+	}
+	return p
+}
+
+var pipes atomic.Int64
+
+func (m *machine) mkpipe() *pipe {
+	m.t.Helper()
+	path := filepath.Join(m.dir, fmt.Sprint("pipe", pipes.Add(1)))
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { f.Close() })
+	return &pipe{m: m, path: path, file: f}
+}
+
+func (p *pipe) write(entries ...frame.Entry) {
+	p.m.t.Helper()
+	for _, e := range entries {
+		if _, err := p.file.Write(frame.Append(nil, &e)); err != nil {
+			p.m.t.Fatal(err)
+		}
+	}
+}
+
+// stop does what dockerd does when a container stops.
+func (p *pipe) stop() {
+	p.m.driver.Stop(p.path)
+	p.file.Close()
+	os.Remove(p.path)
+}
+
+func info(name string, opts ...string) *logopt.Info {
+	i := &logopt.Info{
+		ContainerID: strings.Repeat(fmt.Sprintf("%x", name), 64)[:64], ContainerName: "/" + name,
+		ContainerImageName: "busybox", ContainerCreated: time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC),
+		Config: map[string]string{"azureblob-path": "{{.Name}}.log"},
+	}
+	for o := range len(opts) / 2 {
+		i.Config[opts[2*o]] = opts[2*o+1]
+	}
+	return i
+}
+
+// until waits for a condition that will come about.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after 20 s still not: %s", what)
+		}
+	}
+}
+
+func (m *machine) complete(name string) azuretest.Blob {
+	m.t.Helper()
+	var b azuretest.Blob
+	until(m.t, name+" is complete", func() bool {
+		b, _ = m.Blob("logs", name)
+		return b.Metadata["complete"] == "1"
+	})
+	return b
+}
+
+func TestLifeOfALog(t *testing.T) {
+	m := newMachine(t)
+	p := m.run(info("web"))
+	if n := len(m.Blobs("logs")); n != 0 {
+		t.Errorf("a container that has written nothing has %d blobs", n)
+	}
+	p.write(frame.Entry{Source: "stdout", Time: 1, Line: []byte("one")})
+	until(t, "the line is readable", func() bool {
+		b, _ := m.Blob("logs", "web.log")
+		return bytes.Contains(b.Content, []byte(`{"log":"one\n","stream":"stdout"`)) && b.Metadata["complete"] == ""
+	})
+	p.write(frame.Entry{Source: "stderr", Time: 2, Line: []byte("two")})
+	before := time.Now()
+	p.stop()
+	b := m.complete("web.log")
+	for k, v := range map[string]string{"container_name": "web", "image": "busybox", "host": "host1", "stream": info("web").ContainerID} {
+		if b.Metadata[k] != v {
+			t.Errorf("metadata %s is %q, not %q", k, b.Metadata[k], v)
+		}
+	}
+	if at, err := time.Parse(time.RFC3339Nano, b.Metadata["stopped"]); err != nil || at.Before(before) || time.Since(at) > time.Minute {
+		t.Errorf("it is said to have stopped at %q (%v)", b.Metadata["stopped"], err)
+	}
+
+	// docker restart goes on in the same blob, which is not complete meanwhile.
+	p = m.run(info("web"))
+	p.write(frame.Entry{Source: "stdout", Time: 3, Line: []byte("three")})
+	until(t, "the restart is seen", func() bool {
+		b, _ := m.Blob("logs", "web.log")
+		return b.Metadata["complete"] == "" && b.Metadata["stopped"] == "" && bytes.Count(b.Content, []byte("\n")) == 3
+	})
+	p.stop()
+	if b := m.complete("web.log"); bytes.Count(b.Content, []byte("\n")) != 3 {
+		t.Errorf("after a restart the blob is %q", b.Content)
+	}
+}
+
+// docker logs of a stopped container starts and stops a log that gets no bytes; a
+// container that writes nothing does so too. Neither makes or touches a blob, or
+// leaves a folder.
+func TestNothingWritten(t *testing.T) {
+	m := newMachine(t)
+	m.run(info("silent")).stop()
+	until(t, "the folder is gone", func() bool { return len(m.folders()) == 0 })
+
+	p := m.run(info("web"))
+	p.write(frame.Entry{Source: "stdout", Time: 1, Line: []byte("one")})
+	p.stop()
+	was := m.complete("web.log")
+	m.settled()
+	m.run(info("web")).stop()
+	m.settled()
+	if is, _ := m.Blob("logs", "web.log"); is.ETag != was.ETag {
+		t.Error("a start and a stop without a byte have changed the blob")
+	}
+	if names := m.Blobs("logs"); len(names) != 1 {
+		t.Errorf("there are blobs %q", names)
+	}
+	m.halt(time.Second)
+	m.boot()
+	if is, _ := m.Blob("logs", "web.log"); is.ETag != was.ETag {
+		t.Error("a restart of the process has changed a complete blob")
+	}
+}
+
+func (m *machine) folders() []string {
+	entries, err := os.ReadDir(m.driver.shelf.dir)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// settled waits until no log is in memory.
+func (m *machine) settled() {
+	m.t.Helper()
+	until(m.t, "all logs are settled", func() bool {
+		m.driver.mu.Lock()
+		defer m.driver.mu.Unlock()
+		return len(m.driver.containers) == 0
+	})
+}
+
+// The process dies over and over, requests fail in every way, the parts of long lines
+// of both streams are mixed: each line is in the blob once, whole, and in order.
+func TestManyLives(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			r := rand.New(rand.NewPCG(seed, 7))
+			var faults atomic.Bool
+			kinds := []azuretest.FaultKind{azuretest.LostAnswer, azuretest.CutBefore, azuretest.Busy, azuretest.Internal,
+				azuretest.Effect500, azuretest.DropUncommitted}
+			fault := rand.New(rand.NewPCG(seed, 8))
+			var mu sync.Mutex
+			m.SetFault(func(azuretest.Request) azuretest.Fault {
+				mu.Lock()
+				defer mu.Unlock()
+				if !faults.Load() || fault.IntN(30) > 0 {
+					return azuretest.Fault{}
+				}
+				return azuretest.Fault{Kind: kinds[fault.IntN(len(kinds))]}
+			})
+			faults.Store(true)
+			m.env["AZUREBLOB_MAX_SIZE"] = []string{"0", "20K"}[seed%2]
+
+			in := info("web")
+			p := m.run(in)
+			var want [2][]string
+			var open [2]*frame.Entry
+			for i := range 2000 {
+				src := r.IntN(2)
+				text := fmt.Sprintf("%s %d %s", sources[src], i, strings.Repeat("x", r.IntN(300)))
+				switch o := open[src]; {
+				case o != nil:
+					o.Line, o.Ordinal, o.Last = []byte(text), o.Ordinal+1, r.IntN(3) == 0
+					want[src][len(want[src])-1] += text
+					p.write(*o)
+					if o.Last {
+						open[src] = nil
+					}
+				case r.IntN(5) == 0:
+					open[src] = &frame.Entry{Source: sources[src], Time: int64(i + 1), Line: []byte(text), Partial: true, ID: fmt.Sprint(i), Ordinal: 1}
+					want[src] = append(want[src], text)
+					p.write(*open[src])
+				default:
+					want[src] = append(want[src], text)
+					p.write(frame.Entry{Source: sources[src], Time: int64(i + 1), Line: []byte(text)})
+				}
+				if r.IntN(100) == 0 {
+					m.halt(time.Duration(r.IntN(2)) * 20 * time.Millisecond)
+					m.boot()
+				}
+			}
+			faults.Store(false)
+			p.stop()
+			var got [2][]string
+			for name := "web.log"; name != ""; {
+				var b azuretest.Blob
+				until(t, name+" has ended", func() bool {
+					b, _ = m.Blob("logs", name)
+					return b.Metadata["next"] != "" || b.Metadata["complete"] == "1"
+				})
+				name = b.Metadata["next"]
+				for dec := json.NewDecoder(bytes.NewReader(b.Content)); ; {
+					var line struct{ Log, Stream string }
+					if err := dec.Decode(&line); err == io.EOF {
+						break
+					} else if err != nil {
+						t.Fatal(err)
+					}
+					i := sourceIndex(line.Stream)
+					got[i] = append(got[i], strings.TrimSuffix(line.Log, "\n"))
+				}
+			}
+			for i, source := range sources {
+				if g, w := strings.Join(got[i], "\n"), strings.Join(want[i], "\n"); g != w {
+					at := 0
+					for at < min(len(g), len(w)) && g[at] == w[at] {
+						at++
+					}
+					t.Errorf("%s: the log is not what was written, from byte %d on:\n%.300q\nand not\n%.300q", source, at, g[max(0, at-50):], w[max(0, at-50):])
+				}
+			}
+		})
+	}
+}

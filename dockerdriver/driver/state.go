@@ -1,0 +1,84 @@
+package driver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/liveblob/azureblob/dockerdriver/logopt"
+)
+
+// state is what a container's folder says besides the spool. It is written whenever
+// the container starts or stops, and once more when its blob is complete.
+type state struct {
+	Info    logopt.Info `json:"info"`              // of the newest StartLogging
+	Pipes   []string    `json:"pipes,omitempty"`   // that are open
+	Blob    string      `json:"blob"`              // the log's first; the container keeps it when it is renamed
+	Stopped time.Time   `json:"stopped,omitzero"`  // when the last pipe ended
+	Marked  int64       `json:"marked,omitempty"`  // where the spool ended when the blob was marked as complete
+	Settled bool        `json:"settled,omitempty"` // nothing is left to do
+}
+
+const (
+	stateName  = "state.json"
+	backupName = "state.json.old" // the one before, for the case that the newest is damaged
+)
+
+// loadState reads a container's state. A damaged one is replaced by the one before,
+// and reported. The error for a container that has none is fs.ErrNotExist.
+func loadState(dir string, report func(error)) (state, error) {
+	s, err := readState(filepath.Join(dir, stateName))
+	if err == nil || errors.Is(err, fs.ErrNotExist) && !exists(filepath.Join(dir, backupName)) {
+		return s, err
+	}
+	old, oldErr := readState(filepath.Join(dir, backupName))
+	if oldErr != nil {
+		return state{}, errors.Join(err, oldErr)
+	}
+	report(fmt.Errorf("%w; the state before that is used", err))
+	return old, nil
+}
+
+func readState(path string) (state, error) {
+	var s state
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("read state %q: %w", path, err)
+	}
+	if s.Info.ContainerID == "" {
+		return s, fmt.Errorf("read state %q: it has no container", path)
+	}
+	return s, nil
+}
+
+// save writes the state so that a crash leaves the old one or the new one.
+func (s *state) save(dir string) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("save state: %w", err)
+	}
+	path, next := filepath.Join(dir, stateName), filepath.Join(dir, stateName+".new")
+	if err := os.WriteFile(next, b, 0o600); err != nil {
+		os.Remove(next)
+		return fmt.Errorf("save state: %w", err)
+	}
+	if err := os.Rename(path, filepath.Join(dir, backupName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("save state: %w", err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("save state: %w", err)
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
