@@ -195,7 +195,7 @@ func (o *Option) set(c *Config, value string) error {
 	case *time.Duration:
 		*p, err = ParseDuration(value)
 	case *Size:
-		*p, err = parseSize(value)
+		*p, err = ParseSize(value)
 	case *Map:
 		*p, err = parseMap(value)
 	case *Secret:
@@ -259,9 +259,9 @@ type Size int64
 
 func (s Size) String() string { return units.BytesSize(float64(s)) }
 
-// parseSize takes 10M, 10MB and 10MiB, all of which are binary, as in Docker's
+// ParseSize takes 10M, 10MB and 10MiB, all of which are binary, as in Docker's
 // memory limits.
-func parseSize(value string) (Size, error) {
+func ParseSize(value string) (Size, error) {
 	n, err := units.RAMInBytes(strings.TrimSpace(value))
 	if err != nil || n < 0 || n > 1<<60 {
 		return 0, fmt.Errorf("%q is not a size: write 512K, 10M, 2GiB, or bytes", value)

@@ -127,8 +127,8 @@ func (p *Path) date(text *parse.TextNode) (parse.Node, error) {
 	return call.Root.Nodes[0], nil
 }
 
-// pathFuncs are Docker's functions for log tags, and two more.
-var pathFuncs = template.FuncMap{
+// TagFuncs are the functions of Docker's log tags. truncate leaves characters whole.
+var TagFuncs = template.FuncMap{
 	"json": func(v any) (string, error) {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
@@ -156,9 +156,15 @@ var pathFuncs = template.FuncMap{
 		}
 		return s[:n]
 	},
-	"env":      func(name string) (string, error) { return EnvInName(name, os.LookupEnv) },
-	"hostname": os.Hostname,
 }
+
+// pathFuncs are those, and two more.
+var pathFuncs = func() template.FuncMap {
+	f := maps.Clone(TagFuncs)
+	f["env"] = func(name string) (string, error) { return EnvInName(name, os.LookupEnv) }
+	f["hostname"] = os.Hostname
+	return f
+}()
 
 // fieldsOf lists what a template can say after {{ for data like sample.
 func fieldsOf(sample any) string {

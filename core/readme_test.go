@@ -42,26 +42,6 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// Variables that the README speaks of must be ones that are read.
-func TestREADMEVariables(t *testing.T) {
-	b, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := map[string]bool{"AZUREBLOB_TEST_AZURE": true, "AZUREBLOB_TEST_AZURITE": true, "AZUREBLOB_TEST_REQUIRE_AZURITE": true}
-	for i := range core.Options {
-		known[core.Options[i].EnvName()] = true
-	}
-	words := strings.FieldsFunc(string(b), func(r rune) bool {
-		return r != '_' && (r < 'A' || r > 'Z')
-	})
-	for _, w := range words {
-		if (strings.HasPrefix(w, "AZURE_") || strings.HasPrefix(w, "AZUREBLOB_")) && !known[w] {
-			t.Errorf("%s: there is no variable %s", readme, w)
-		}
-	}
-}
-
 func firstDifference(have, want string) string {
 	h, w := strings.Split(have, "\n"), strings.Split(want, "\n")
 	for i := range min(len(h), len(w)) {

@@ -87,4 +87,3 @@ func (f flusher) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
-

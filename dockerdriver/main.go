@@ -23,11 +23,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
-
 	"github.com/liveblob/azureblob/dockerdriver/driver"
+	"github.com/liveblob/azureblob/dockerdriver/logopt"
 )
 
 var version = "unknown" // set when it is built
@@ -36,6 +37,13 @@ var version = "unknown" // set when it is built
 const grace = 5 * time.Second
 
 func main() {
+	// What nobody has set of config.json's variables is there, and empty. azidentity
+	// takes an empty AZURE_CLIENT_ID for one.
+	for _, v := range os.Environ() {
+		if name, value, _ := strings.Cut(v, "="); value == "" {
+			os.Unsetenv(name)
+		}
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "azureblob-docker:", err)
 		os.Exit(1)
@@ -51,6 +59,9 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
+	if _, err := set.Host.Settings(&logopt.Info{ContainerID: "example", ContainerName: "/example"}); err != nil {
+		log.Error("no container can be started with the plugin's settings unless its log-opts mend them", "err", err)
+	}
 	d, err := driver.New(driver.Config{
 		Dir: set.StateDir, Host: set.Host, CacheTotal: set.CacheTotal, Log: log,
 	})

@@ -23,27 +23,27 @@ type settings struct {
 // loadSettings reads the environment. A variable that is set to nothing counts as not
 // set: that is how a managed plugin gets those that nobody has set.
 func loadSettings(lookup func(string) (string, bool)) (*settings, error) {
-	get := func(name, otherwise string) string {
+	get := func(name string) string {
 		v, _ := lookup(name)
-		return cmp.Or(v, otherwise)
+		return cmp.Or(v, logopt.ProcessDefault(name))
 	}
 	s := &settings{
-		Socket:         get("AZUREBLOB_SOCKET", "azureblob"),
-		StateDir:       get("AZUREBLOB_STATE_DIR", "/var/lib/azureblob"),
-		MetricsAddress: get("AZUREBLOB_METRICS_ADDRESS", ""),
+		Socket:         get("AZUREBLOB_SOCKET"),
+		StateDir:       get("AZUREBLOB_STATE_DIR"),
+		MetricsAddress: get("AZUREBLOB_METRICS_ADDRESS"),
 		Host: &logopt.Host{
 			Lookup:     lookup,
-			ProfileDir: get("AZUREBLOB_PROFILE_DIR", "/etc/azureblob/profiles"),
-			Profile:    get("AZUREBLOB_PROFILE", ""),
-			Hostname:   get("AZUREBLOB_HOSTNAME", ""),
+			ProfileDir: get("AZUREBLOB_PROFILE_DIR"),
+			Profile:    get("AZUREBLOB_PROFILE"),
+			Hostname:   get("AZUREBLOB_HOSTNAME"),
 		},
 	}
-	total, err := core.ParseSize(get("AZUREBLOB_CACHE_TOTAL", "1G"))
+	total, err := core.ParseSize(get("AZUREBLOB_CACHE_TOTAL"))
 	if err != nil {
 		return nil, fmt.Errorf("set AZUREBLOB_CACHE_TOTAL: %w", err)
 	}
 	s.CacheTotal = int64(total)
-	if err := s.LogLevel.UnmarshalText([]byte(get("AZUREBLOB_LOG_LEVEL", "info"))); err != nil {
+	if err := s.LogLevel.UnmarshalText([]byte(get("AZUREBLOB_LOG_LEVEL"))); err != nil {
 		return nil, fmt.Errorf("set AZUREBLOB_LOG_LEVEL: use debug, info, warn or error: %w", err)
 	}
 	return s, nil

@@ -128,6 +128,7 @@ func (c *container) start(path string, info *logopt.Info, settings *logopt.Setti
 	c.state.Settled = false
 	if c.state.Blob == "" {
 		c.state.Blob = settings.Blob
+		c.state.Earlier = time.Since(info.ContainerCreated) > time.Minute // it may have run before
 	}
 	if err := c.state.save(c.dir); err != nil {
 		c.state = before

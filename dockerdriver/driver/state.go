@@ -18,6 +18,7 @@ type state struct {
 	Info    logopt.Info `json:"info"`              // of the newest StartLogging
 	Pipes   []string    `json:"pipes,omitempty"`   // that are open
 	Blob    string      `json:"blob"`              // the log's first; the container keeps it when it is renamed
+	Earlier bool        `json:"earlier,omitempty"` // the blob may have lines from before the spool was made
 	Stopped time.Time   `json:"stopped,omitzero"`  // when the last pipe ended
 	Marked  int64       `json:"marked,omitempty"`  // where the spool ended when the blob was marked as complete
 	Settled bool        `json:"settled,omitempty"` // nothing is left to do

@@ -226,9 +226,27 @@ func (c *container) newUploader() (*uploader, error) {
 		joiner: newJoiner(), done: w.State().Cursor,
 	}
 	u.start = u.where()
+	if !w.State().Exists {
+		c.knows(false)
+	} else if u.start.String() != u.done {
+		c.knows(true)
+	}
 	u.cursor, u.at = u.start, u.start.low()
 	u.reader = c.spool.Reader(u.at)
 	return u, nil
+}
+
+// knows takes note whether the blob has lines from before the spool was made.
+func (c *container) knows(earlier bool) {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if c.state.Earlier == earlier {
+		return
+	}
+	c.state.Earlier = earlier
+	if err := c.state.save(c.dir); err != nil {
+		c.log.Error("what the blob holds cannot be saved", "err", err)
+	}
 }
 
 // where is the position to go on from: the blob's own, if it is one in this spool.
