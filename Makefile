@@ -12,25 +12,51 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 FUZZTIME ?= 20s
 BENCH ?= .
+PLUGIN := .cache/plugin
+PLUGIN_NAME ?= azureblob
+CA_CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
+
+# DOCKERD=0 leaves out the tests on a real Docker engine, which need root.
+DOCKERD ?= 1
 
 # The variables go with the commands that read them, so that a plain go test of
 # one package stays what it is.
-test_env := AZUREBLOB_TEST_AZURITE='$(AZURITE_BLOB)' AZUREBLOB_TEST_REQUIRE_AZURITE=1
+test_env := AZUREBLOB_TEST_AZURITE='$(AZURITE_BLOB)' AZUREBLOB_TEST_REQUIRE_AZURITE=1 AZUREBLOB_TEST_DOCKERD='$(DOCKERD)'
+go_build := go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 go_test := go test -count=1 -timeout 20m
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: go ## bin/azureblob: static, stripped
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/azureblob ./core/cmd/azureblob
+	CGO_ENABLED=0 $(go_build) -o bin/azureblob ./core/cmd/azureblob
+
+# A folder for "docker plugin create". For another architecture, set GOARCH.
+.PHONY: plugin
+plugin: go ## the Docker log driver as a managed plugin, in .cache/plugin
+	@[[ -s '$(CA_CERTIFICATES)' ]] || { echo 'plugin: $(CA_CERTIFICATES) is missing, the authorities that the plugin is to trust. Debian has it in ca-certificates; elsewhere, name it: make plugin CA_CERTIFICATES=/etc/pki/tls/certs/ca-bundle.crt' >&2; exit 1; }
+	rm -rf '$(PLUGIN)/rootfs'
+	CGO_ENABLED=0 GOOS=linux $(go_build) -o '$(PLUGIN)/rootfs/azureblob-docker' ./dockerdriver
+	install -D -m 644 '$(CA_CERTIFICATES)' '$(PLUGIN)/rootfs/etc/ssl/certs/ca-certificates.crt'
+	install -m 644 conf/docker-plugin/config.json '$(PLUGIN)/config.json'
+
+.PHONY: plugin-install
+plugin-install: plugin ## install and enable it, with this environment's AZURE_… and AZUREBLOB_…
+	@.ci/docker/plugin-install '$(PLUGIN)' '$(PLUGIN_NAME)'
+
+.PHONY: plugin-push
+plugin-push: plugin ## push it to a registry: PLUGIN_NAME=REGISTRY/NAME:TAG
+	@[[ '$(PLUGIN_NAME)' == */* ]] || { echo 'plugin-push: say where to: make plugin-push PLUGIN_NAME=REGISTRY/NAME:TAG' >&2; exit 1; }
+	docker plugin create '$(PLUGIN_NAME)' '$(PLUGIN)'
+	status=0; docker plugin push '$(PLUGIN_NAME)' || status=$$?; docker plugin rm -f '$(PLUGIN_NAME)'; exit "$$status"
 
 # The last line of output is go test's own, which says whether all of it passed.
 # Tests that the race detector makes too slow are reduced under it, and run whole
 # in the second pass.
 .PHONY: test
-test: check azurite ## vet, gofmt, and all tests against the stand-in and Azurite, with the race detector and without
+test: check azurite docker ## vet, gofmt, and all tests, against stand-ins, Azurite and Docker, with the race detector and without
 	$(test_env) $(go_test) -race ./...
 	$(test_env) $(go_test) ./core/...
 
@@ -70,6 +96,10 @@ azurite: $(AZURITE)/installed
 
 $(AZURITE)/installed: .ci/azurite/install .ci/azurite/package.json .ci/azurite/package-lock.json
 	@.ci/azurite/install $(AZURITE)
+
+.PHONY: docker
+docker:
+	@[[ '$(DOCKERD)' != 1 ]] || .ci/docker/install
 
 .PHONY: go
 go:

@@ -36,7 +36,7 @@ type Path struct {
 // template is tried on it, so that a field that does not exist is an error here.
 func ParsePath(source string, sample any) (*Path, error) {
 	p := &Path{source: source, fields: fieldsOf(sample)}
-	funcs := maps.Clone(pathFuncs)
+	funcs := pathFuncs()
 	funcs["date"] = func(i int) string { return p.dates[i].FormatString(p.now) }
 	t, err := template.New("").Option("missingkey=error").Funcs(funcs).Parse(source)
 	if err != nil {
@@ -82,7 +82,7 @@ func (p *Path) fail(verb string, err error) error {
 		text = cause
 	}
 	return fmt.Errorf("%s path %q: %s; fields: %s; functions: %s", verb, p.source, text, p.fields,
-		strings.Join(slices.Sorted(maps.Keys(pathFuncs)), ", "))
+		strings.Join(slices.Sorted(maps.Keys(pathFuncs())), ", "))
 }
 
 // findDates compiles the literal text that has verbs and puts a call in its
@@ -158,13 +158,14 @@ var TagFuncs = template.FuncMap{
 	},
 }
 
-// pathFuncs are those, and two more.
-var pathFuncs = func() template.FuncMap {
+// pathFuncs are those, and two more. A function: the command line, which has no
+// templates, is not to link them.
+func pathFuncs() template.FuncMap {
 	f := maps.Clone(TagFuncs)
 	f["env"] = func(name string) (string, error) { return EnvInName(name, os.LookupEnv) }
 	f["hostname"] = os.Hostname
 	return f
-}()
+}
 
 // fieldsOf lists what a template can say after {{ for data like sample.
 func fieldsOf(sample any) string {
