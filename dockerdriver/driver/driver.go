@@ -37,18 +37,21 @@ const (
 	// stopWithin bounds Stop, which runs under the container's lock in dockerd: docker
 	// stop, inspect and rm wait for it.
 	stopWithin = 1800 * time.Millisecond
+	// safe is how long a line may wait for its upload and not be safe on the disk.
+	safe = 5 * time.Second
 	// bigBatches is how many uploads of more than 64 KiB may be under way.
 	bigBatches = 8
 )
 
 // Driver keeps the logs of all containers.
 type Driver struct {
-	cfg    Config
-	log    *slog.Logger
-	lock   *os.File // on the folder
-	stores stores
-	shelf  shelf
-	big    chan struct{} // a token for each big batch that is under way
+	cfg        Config
+	log        *slog.Logger
+	storageLog *slog.Logger // for what concerns all containers at once
+	lock       *os.File     // on the folder
+	stores     stores
+	shelf      shelf
+	big        chan struct{} // a token for each big batch that is under way
 
 	recovered chan struct{}      // closed when the logs of the last process are taken over
 	closing   chan struct{}      // closed when the process is to end: sources stop, uploaders finish
@@ -83,7 +86,7 @@ func New(cfg Config) (*Driver, error) {
 		return nil, fmt.Errorf("open state folder %q: another process has it (a plugin of another name?): give each a folder of its own: %w", cfg.Dir, err)
 	}
 	d := &Driver{
-		cfg: cfg, log: log, lock: lock,
+		cfg: cfg, log: log, storageLog: newCalm(log), lock: lock,
 		stores:    stores{transport: cfg.Transport, log: log, open: make(map[string]*core.Store)},
 		shelf:     shelf{dir: dir, limit: cfg.CacheTotal, log: log},
 		big:       make(chan struct{}, bigBatches),
@@ -91,7 +94,38 @@ func New(cfg Config) (*Driver, error) {
 		containers: make(map[string]*container), sources: make(map[string]*source),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.working.Go(d.safeguard)
 	return d, nil
+}
+
+// safeguard brings to the disk what has waited long for its upload. In an outage a
+// loss of power then takes seconds of the logs, and not what the kernel happens to
+// hold; while all is well nothing waits, and no disk is bothered.
+func (d *Driver) safeguard() {
+	tick := time.NewTicker(safe)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-d.closing:
+			return
+		}
+		d.mu.Lock()
+		var waiting []*container
+		for _, c := range d.containers {
+			if since := c.behind.Load(); since != 0 && time.Since(time.Unix(0, since)) > safe {
+				c.users++
+				waiting = append(waiting, c)
+			}
+		}
+		d.mu.Unlock()
+		for _, c := range waiting {
+			if err := c.spool.Sync(); err != nil {
+				c.log.Error("a log that waits for its upload cannot be brought to the disk", "err", err)
+			}
+			d.release(c)
+		}
+	}
 }
 
 // Recover takes over what the last process has left: it opens the pipes of containers

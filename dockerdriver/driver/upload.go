@@ -208,7 +208,7 @@ func (c *container) newUploader() (*uploader, error) {
 		Container: store.Container(), Name: name, Stream: c.id, Fork: true,
 		ContentType: cmp.Or(settings.Config.ContentType, format.ContentType()), Metadata: settings.Metadata, Tags: settings.Config.Tags,
 		CompleteTier: settings.Config.TierOnComplete, MaxSize: int64(settings.Config.MaxSize),
-		Retry: liveblob.Retry{Denied: true}, Log: c.log,
+		Retry: liveblob.Retry{Denied: true, Log: c.d.storageLog}, Log: c.log,
 	}
 	if compress != nil {
 		cfg.ContentEncoding = compress.Encoding()

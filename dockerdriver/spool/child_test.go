@@ -23,7 +23,7 @@ import (
 func child(dir string) {
 	seen, _ := strconv.ParseInt(os.Getenv("SPOOL_TEST_SEEN"), 10, 64)
 	next, _ := strconv.ParseUint(os.Getenv("SPOOL_TEST_NEXT"), 10, 64)
-	s, err := Open(dir, Config{Segment: 200 << 10, Cache: 100 << 10, boot: testBoot, Sync: 5 * time.Millisecond})
+	s, err := Open(dir, Config{Segment: 200 << 10, Cache: 100 << 10, boot: testBoot})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

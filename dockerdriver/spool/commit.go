@@ -152,9 +152,6 @@ func (s *Spool) saveInUse() error {
 	s.clean = -1
 	s.mu.Unlock()
 	err := s.save()
-	if err == nil && s.cfg.Sync > 0 {
-		err = s.state.Sync()
-	}
 	if err != nil {
 		s.mu.Lock()
 		s.clean = clean

@@ -23,8 +23,7 @@
 // others out. The appending goroutine owns the newest segment's file, each Reader
 // a file of its own, Commit and DropOldest the state and the removal of segments.
 // Spool.mu guards the list of segments and is never held across I/O. There is no
-// goroutine but the one that a pending Config.Sync starts, and nothing that wakes
-// up while nothing is appended.
+// goroutine, and nothing that wakes up while nothing is appended.
 //
 // # What is guaranteed
 //
@@ -34,14 +33,14 @@
 // as a whole, or not at all. See LastAppend for telling which.
 //
 // When the machine dies (power, kernel), what an fsync covered is there: all that
-// was appended before the last Sync that returned. Config.Sync calls it that long
-// after an Append. Of later batches any may be missing. Offsets that may have been
+// was appended before the last Sync that returned, or before a Close that left some
+// of it uncommitted. Of later batches any may be missing. Offsets that may have been
 // given out before are not given out again: on a new boot the stream goes on at
 // the next multiple of 1 TiB. So a position that was stored elsewhere, such as a
 // blob's cursor with the spool's ID, may lie behind what is still held, but never
 // behind bytes that are new. A reader gets a GapError with Unsized set, unless the
-// spool had been closed in order. (Without Config.Sync, power that fails within
-// seconds of the first Append after a Close may hide that it was not.) A Commit may
+// spool had been closed in order. (Power that fails within seconds of the first
+// Append after a Close may hide that it was not.) A Commit may
 // be forgotten; the host makes it again from the cursor.
 //
 // Bytes that are damaged on disk are never handed out. A record's header and data

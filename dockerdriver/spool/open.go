@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Open opens the spool in a folder, or makes it. It reads the newest segment and the
@@ -36,9 +34,6 @@ func Open(dir string, cfg Config) (*Spool, error) {
 			s.file.Close()
 		}
 		return nil, s.errorf("open", err)
-	}
-	if cfg.Sync > 0 {
-		s.timer = time.AfterFunc(math.MaxInt64, s.background)
 	}
 	return s, nil
 }

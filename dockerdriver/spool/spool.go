@@ -7,11 +7,9 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 )
 
-// Config of a spool. The zero value keeps nothing that is committed, has no limit,
-// and leaves it to the kernel when to write to the disk.
+// Config of a spool. The zero value keeps nothing that is committed, and has no limit.
 type Config struct {
 	// Segment is the size of a segment's file; 0: 8 MiB. With a Limit it is at most
 	// a quarter of that, so that DropOldest need not drop all.
@@ -21,12 +19,8 @@ type Config struct {
 	// Limit is how many uncommitted bytes to take; 0: no limit. The files take 16
 	// bytes more for each batch.
 	Limit int64
-	// Sync is the longest time from an Append to the fsync that covers it, which
-	// runs beside the appending; 0: never, so that a loss of power may take what
-	// the kernel had not written, half a minute's worth as a rule.
-	Sync time.Duration
 	// Report gets what went wrong without a call that could return it: a file that
-	// Open mended or set aside, an fsync that failed. nil: nobody wants to know.
+	// Open mended or set aside. nil: nobody wants to know.
 	Report func(error)
 
 	boot uint64 // tests only; 0: this boot of the machine
@@ -81,7 +75,6 @@ type Spool struct {
 	count   uint64     // of the newest slot; guarded by tidying
 
 	syncing sync.Mutex
-	timer   *time.Timer // runs background; nil without Config.Sync
 
 	mu        sync.Mutex
 	segments  []*segment // by base; never empty: the last one is appended to
@@ -90,7 +83,6 @@ type Spool struct {
 	committed int64
 	backlog   int64 // bytes that are held and not committed
 	clean     int64 // as in the state: where the stream ended when closed in order; -1: in use
-	armed     bool  // the timer is running
 	newName   bool  // the folder has a file that no fsync of it covers
 	closed    bool
 	changed   chan struct{} // closed at the next Append or Close; nil: nobody waits
@@ -142,10 +134,6 @@ func (s *Spool) Append(p []byte) (int64, error) {
 	s.last, s.end = at, at+int64(len(p))
 	s.backlog += int64(len(p))
 	s.wake()
-	if s.cfg.Sync > 0 && !s.armed {
-		s.armed = true
-		s.timer.Reset(s.cfg.Sync)
-	}
 	return s.end, nil
 }
 
@@ -245,7 +233,8 @@ func (s *Spool) Stats() Stats {
 	return st
 }
 
-// Sync returns when all that was appended before is on the disk.
+// Sync returns when all that was appended before is on the disk. It runs beside the
+// appending.
 func (s *Spool) Sync() error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
@@ -296,16 +285,6 @@ func (s *Spool) sync() error {
 	return err
 }
 
-// background is what the timer runs. Close waits for it by way of syncing.
-func (s *Spool) background() {
-	s.mu.Lock()
-	s.armed = false
-	s.mu.Unlock()
-	if err := s.Sync(); err != nil && !errors.Is(err, ErrClosed) {
-		s.report(err)
-	}
-}
-
 // Close ends all use of the spool and leaves its folder. Readers get ErrClosed.
 func (s *Spool) Close() error {
 	s.appending.Lock()
@@ -321,14 +300,12 @@ func (s *Spool) Close() error {
 	}
 	s.closed = true
 	s.clean = s.cleanEnd()
+	backlog := s.backlog
 	s.wake()
 	s.mu.Unlock()
 
-	if s.timer != nil {
-		s.timer.Stop()
-	}
 	var err error
-	if s.cfg.Sync > 0 {
+	if backlog > 0 {
 		err = s.sync()
 	}
 	if s.file != nil {

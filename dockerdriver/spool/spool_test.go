@@ -248,7 +248,7 @@ func TestFullAndDropOldest(t *testing.T) {
 }
 
 func TestReadersFollow(t *testing.T) {
-	s := open(t, t.TempDir(), Config{Segment: 100 << 10, Cache: 1 << 30, Sync: time.Millisecond})
+	s := open(t, t.TempDir(), Config{Segment: 100 << 10, Cache: 1 << 30})
 	const batches = 3000
 	var group sync.WaitGroup
 	for range 4 {
@@ -380,43 +380,35 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// TestSync: an fsync covers each batch after Config.Sync, and nothing wakes up then.
+// TestSync: an fsync covers all that was appended, in however many segments.
 func TestSync(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := open(t, t.TempDir(), Config{Segment: 1000, Sync: time.Second})
-		dirty := func() (n int) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			for _, seg := range s.segments {
-				if seg.dirty {
-					n++
-				}
-			}
-			return n
-		}
-		for range 2 {
-			for i := range 10 {
-				appendTo(t, s, batch(i, 300))
-			}
-			if dirty() < 3 {
-				t.Errorf("%d segments are dirty", dirty())
-			}
-			time.Sleep(time.Second)
-			synctest.Wait()
-			if dirty() != 0 || s.armed {
-				t.Errorf("%d segments are dirty, armed: %v", dirty(), s.armed)
+	s := open(t, t.TempDir(), Config{Segment: 1000})
+	dirty := func() (n int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, seg := range s.segments {
+			if seg.dirty {
+				n++
 			}
 		}
-		appendTo(t, s, []byte("x"))
+		return n
+	}
+	for range 2 {
+		for i := range 10 {
+			appendTo(t, s, batch(i, 300))
+		}
+		if dirty() < 3 {
+			t.Errorf("%d segments are dirty", dirty())
+		}
 		must(t, s.Sync())
 		if dirty() != 0 {
-			t.Error("dirty after Sync")
+			t.Errorf("%d segments are dirty after Sync", dirty())
 		}
-	})
+	}
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {
-	s := open(t, t.TempDir(), Config{Sync: time.Hour})
+	s := open(t, t.TempDir(), Config{})
 	p := make([]byte, 300)
 	appendTo(t, s, p)
 	if n := testing.AllocsPerRun(1000, func() { appendTo(t, s, p) }); n > 0 {
@@ -446,7 +438,7 @@ func TestLeavesNothingOpen(t *testing.T) {
 	}
 	before := open()
 	for i := range 100 {
-		s, err := Open(filepath.Join(dir, fmt.Sprint(i%3)), Config{Segment: 1000, Sync: time.Millisecond})
+		s, err := Open(filepath.Join(dir, fmt.Sprint(i%3)), Config{Segment: 1000})
 		must(t, err)
 		for j := range i {
 			appendTo(t, s, batch(j, 100))
