@@ -156,13 +156,13 @@ func (s *source) orphaned() bool {
 	case <-s.ending:
 		return true
 	case <-s.superseded:
-		return true
 	case <-time.After(s.c.d.cfg.Orphan):
 		s.c.log.Info("dockerd has closed the container's pipe and not come back: the container is taken for stopped")
-		return true
 	case <-s.c.d.closing:
 		return false
 	}
+	os.Remove(s.path) // dockerd does that where it lives to see the end
+	return true
 }
 
 // take appends frames to the spool.

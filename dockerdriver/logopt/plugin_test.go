@@ -54,6 +54,8 @@ type (
 
 const (
 	socketName = "azureblob"
+	pipeDir    = "/run/docker/logging" // where dockerd makes its pipes
+	stateDir   = pipeDir + "/state"
 	profileDir = "/etc/azureblob/profiles"
 	seen       = " (write " + profileDir + "/NAME: the folder that profiles.source names is there, and no other of the host's)"
 )
@@ -65,6 +67,10 @@ const (
 // leave out /mnt, /srv or /opt do without it. Nothing in it is secret, only root
 // writes there, and it holds folders alone, so there are no profiles until somebody
 // says where.
+//
+// docker plugin upgrade replaces all that a plugin has but its propagatedMount. The
+// pipes of containers that run have to outlive that, so theirs is the folder, with
+// the plugin's own state inside.
 func managed() config {
 	c := config{
 		Description:     "Live container logs in Azure Blob Storage",
@@ -73,7 +79,7 @@ func managed() config {
 		WorkDir:         "/",
 		Interface:       iface{Types: []string{"docker.logdriver/1.0"}, Socket: socketName + ".sock"},
 		Network:         networkType{"host"},
-		PropagatedMount: "/var/lib/azureblob",
+		PropagatedMount: pipeDir,
 		Mounts: []mount{{
 			Name: "profiles",
 			Description: "the host's folder of profiles, and of files with secrets that they name (profiles.source=/etc/azureblob/profiles). " +
@@ -83,8 +89,11 @@ func managed() config {
 	}
 	add := func(name, value, description string) {
 		settable := []string{"value"}
-		if name == "AZUREBLOB_SOCKET" {
-			settable = []string{} // dockerd looks for the one that interface.socket names
+		switch name {
+		case "AZUREBLOB_SOCKET": // dockerd looks for the one that interface.socket names
+			settable = []string{}
+		case "AZUREBLOB_STATE_DIR": // elsewhere, an upgrade would lose it
+			settable, value = []string{}, stateDir
 		}
 		c.Env = append(c.Env, env{name, strings.ReplaceAll(description, "`", ""), value, settable})
 	}
@@ -185,7 +194,7 @@ func TestPluginConfig(t *testing.T) {
 	}
 	values := make(map[string]string)
 	for _, e := range c.Env {
-		if e.Value == nil || e.Description == "" || (len(e.Settable) == 1) == (e.Name == "AZUREBLOB_SOCKET") {
+		if e.Value == nil || e.Description == "" || (len(e.Settable) == 1) == (e.Name == "AZUREBLOB_SOCKET" || e.Name == "AZUREBLOB_STATE_DIR") {
 			t.Errorf("%s: no value, no description, or not settable", e.Name)
 			continue
 		}
@@ -207,7 +216,7 @@ func TestPluginConfig(t *testing.T) {
 			t.Errorf("%s does nothing here", name)
 		}
 	}
-	if values["AZUREBLOB_STATE_DIR"] != c.PropagatedMount || values["AZUREBLOB_PROFILE_DIR"] != profileDir || values["AZUREBLOB_SOCKET"] != socketName {
+	if !strings.HasPrefix(values["AZUREBLOB_STATE_DIR"], c.PropagatedMount+"/") || values["AZUREBLOB_PROFILE_DIR"] != profileDir || values["AZUREBLOB_SOCKET"] != socketName {
 		t.Errorf("the defaults of the process are not the places that dockerd makes: %v", values)
 	}
 

@@ -12,7 +12,7 @@ var Process = []Variable{
 	{"AZUREBLOB_SOCKET", "azureblob",
 		"name of the plugin's socket in /run/docker/plugins, or a path from / on"},
 	{"AZUREBLOB_STATE_DIR", "/var/lib/azureblob",
-		"folder for logs that wait for their upload, and for `docker logs`"},
+		"folder for logs that wait for their upload, and for `docker logs`; the managed plugin has its own, which an upgrade keeps"},
 	{"AZUREBLOB_PROFILE_DIR", "/etc/azureblob/profiles",
 		"folder of profiles"},
 	{"AZUREBLOB_CACHE_TOTAL", "1G",
