@@ -68,9 +68,13 @@ func newHandler(d *driver.Driver, log *slog.Logger) sdk.Handler {
 		if sdk.DecodeRequest(w, r, &req) != nil {
 			return
 		}
-		w.Header().Set("Content-Type", "application/x-json-stream")
-		err := d.Read(r.Context(), &req.Info, driver.ReadConfig(req.Config), flusher{w})
-		if err != nil && r.Context().Err() == nil {
+		out := &flusher{w: w}
+		err := d.Read(r.Context(), &req.Info, driver.ReadConfig(req.Config), out)
+		switch {
+		case err == nil, r.Context().Err() != nil: // done, or nobody listens any more
+		case !out.begun:
+			sdk.EncodeResponse(w, answer{Err: err.Error()}, true)
+		default:
 			log.Error("docker logs was cut short", "container", req.Info.Name(), "err", err)
 		}
 	})
@@ -78,12 +82,16 @@ func newHandler(d *driver.Driver, log *slog.Logger) sdk.Handler {
 }
 
 // flusher sends what is written at once.
-type flusher struct{ http.ResponseWriter }
+type flusher struct {
+	w     http.ResponseWriter
+	begun bool
+}
 
-func (f flusher) Write(p []byte) (int, error) {
-	n, err := f.ResponseWriter.Write(p)
+func (f *flusher) Write(p []byte) (int, error) {
+	f.begun = true
+	n, err := f.w.Write(p)
 	if err == nil {
-		err = http.NewResponseController(f.ResponseWriter).Flush()
+		err = http.NewResponseController(f.w).Flush()
 	}
 	return n, err
 }
