@@ -261,6 +261,7 @@ func TestPoor(t *testing.T) {
 	must(t, cmd.Start())
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
+	defer time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() }).Stop() // it hangs
 	in := bufio.NewReader(out)
 	said, err := in.ReadString('\n')
 	must(t, err)

@@ -14,8 +14,8 @@
 // a signal cannot end it halfway, and it copies nothing.
 //
 // So every batch begins and ends at a frame's boundary, and the pipe begins with a
-// frame, whenever the process is killed. A process that comes after knows only one
-// thing not: whether the last batch is still in the pipe. Skip answers it. Frames
+// frame, whenever the process is killed. A process that comes after lacks only one
+// thing: whether the last batch is still in the pipe. Skip answers it. Frames
 // carry their time in nanoseconds, so bytes at the pipe's head that equal the last
 // batch are that batch.
 //
@@ -30,17 +30,22 @@
 //
 // A line that comes into a quiet pipe is looked at without delay. Looks follow each
 // other after 5 ms at the earliest, so that one takes many lines, or sooner if they
-// find the pipe half full. A pipe that is found to be busy is grown to 1 MiB. Bytes
-// that are no whole frame yet are looked at again after a nap: kernels before 5.14
-// wake no poller (edge-triggered, as Go's is) for more bytes in a pipe that was not
-// empty, so nobody waits for it while anything is left in the pipe.
+// find the pipe half full. A pipe that is found to be busy is grown to 1 MiB. A part
+// of a frame is looked at again after a nap: kernels before 5.14 wake no
+// edge-triggered poller, such as Go's, for more bytes in a pipe that was not empty,
+// so nobody waits for it while anything is left in the pipe.
+//
+// The system refuses large pipes to a process without CAP_SYS_RESOURCE whose user
+// has too many pages in pipes already (fs.pipe-user-pages-soft; 64 MiB, which a few
+// hundred containers reach). It then sees as little as 8 KiB at a time, and treats a
+// frame that it cannot see as a whole like one that the pipe cannot hold, see below.
 //
 // # What is not a frame
 //
 // Bytes at which no frame can begin are dropped up to the next one that is beyond
 // doubt (frame.Resync), and so is a part of a frame whose writers have all gone.
 // Pipe.Dropped tells. A frame that the pipe may not be able to hold, from half a
-// MiB on, is collected in memory, up to frame.MaxSize, and handed over in several
-// batches; it alone is lost or cut when the process is killed meanwhile. dockerd
-// makes none of more than some bytes above 16 KiB.
+// MiB on, is collected in memory, up to frame.MaxSize, and handed over in batches
+// that end anywhere; it alone is lost or cut when the process is killed meanwhile.
+// dockerd makes none that is much larger than 16 KiB.
 package fifo

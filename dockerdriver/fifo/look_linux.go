@@ -55,7 +55,6 @@ func (p *Pipe) look(ended bool, take func(frames []byte) error) (finding, error)
 			return nothing, err
 		}
 		p.lost = false
-		p.pace.parts = 0
 		return frames, p.takeOut(s, n)
 	}
 
@@ -74,7 +73,6 @@ func (p *Pipe) look(ended bool, take func(frames []byte) error) (finding, error)
 	case ended:
 		return p.drop(s, len(seen), io.ErrUnexpectedEOF)
 	}
-	p.pace.parts++
 	return part, nil
 }
 
@@ -125,7 +123,6 @@ func (p *Pipe) drop(s *scratch, n int, why error) (finding, error) {
 }
 
 func (p *Pipe) dropped(n int, why error) {
-	p.pace.parts = 0
 	if p.Dropped != nil {
 		p.Dropped(n, why)
 	}
@@ -142,7 +139,6 @@ func (p *Pipe) collect(take func(frames []byte) error) (finding, error) {
 		})
 		switch {
 		case err == unix.EAGAIN:
-			p.pace.parts++
 			return part, nil
 		case err != nil:
 			return nothing, p.errorf("read", err)
@@ -151,7 +147,6 @@ func (p *Pipe) collect(take func(frames []byte) error) (finding, error) {
 			p.dropped(n, io.ErrUnexpectedEOF)
 			return junk, nil
 		}
-		p.pace.parts = 0
 		p.big = p.big[:len(p.big)+n]
 	}
 	for len(p.big) > 0 {

@@ -4,9 +4,8 @@ import "time"
 
 // pace is how long to let a pipe be before the next look at it.
 type pace struct {
-	gap   time.Duration // from one look to the next
-	parts int           // looks in a row that found only a part of a frame
-	last  time.Time     // when the last look began
+	gap  time.Duration // from one look to the next
+	last time.Time     // when the last look began
 }
 
 const (
@@ -16,12 +15,7 @@ const (
 
 // nap returns when the next look is due: at once, if the last one is long ago.
 func (p *pace) nap() {
-	gap := p.gap
-	if p.parts > 0 {
-		const longest = 6 // 64 ms
-		gap = time.Millisecond << min(p.parts-1, longest)
-	}
-	time.Sleep(time.Until(p.last.Add(gap)))
+	time.Sleep(time.Until(p.last.Add(p.gap)))
 	p.last = time.Now()
 }
 

@@ -188,8 +188,8 @@ func FuzzDecode(f *testing.F) {
 		}
 
 		i := Resync(b)
-		if i < 0 || i > len(b) {
-			t.Fatalf("resync drops %d of %d", i, len(b))
+		if i < 0 || i > len(b) || i == 0 && err != nil {
+			t.Fatalf("resync drops %d of %q, size says %v", i, b, err)
 		}
 		if rest := b[i:]; len(rest) > header+len("\n\x06stdout") {
 			n, err := Size(rest)
