@@ -222,7 +222,7 @@ func readPoorly(path string) {
 	s, err := borrow()
 	check(err)
 	s.giveBack()
-	fmt.Println(skipped, p.size, s.size)
+	fmt.Println(skipped, p.size.Load(), s.size)
 	for {
 		err := p.Next(func(frames []byte) error { _, err := os.Stdout.Write(frames); return err })
 		if errors.Is(err, io.EOF) {

@@ -30,7 +30,8 @@
 //
 // A line that comes into a quiet pipe is looked at without delay. Looks follow each
 // other after 5 ms at the earliest, so that one takes many lines, or sooner if they
-// find the pipe half full. A pipe that is found to be busy is grown to 1 MiB. A part
+// find the pipe half full. A pipe that is found to be busy is grown to 1 MiB,
+// 32 of them at a time. A part
 // of a frame is looked at again after a nap: kernels before 5.14 wake no
 // edge-triggered poller, such as Go's, for more bytes in a pipe that was not empty,
 // so nobody waits for it while anything is left in the pipe.

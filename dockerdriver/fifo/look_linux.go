@@ -40,7 +40,7 @@ func (p *Pipe) look(ended bool, take func(frames []byte) error) (finding, error)
 	case len(seen) == 0:
 		return nothing, nil
 	}
-	p.pace.found(len(seen), p.size)
+	p.pace.found(len(seen), int(p.size.Load()))
 	if len(seen) >= 32<<10 {
 		p.grow()
 	}
@@ -92,17 +92,7 @@ func whole(b []byte) (n int) {
 // fills up the last one only if all of it fits there.
 func (p *Pipe) room(s *scratch) int {
 	const page = 4096
-	return min(p.size, s.size)/2 - page
-}
-
-// grow makes the pipe larger, so that its writer need not wait while this process
-// naps. The system may refuse; it is asked once.
-func (p *Pipe) grow() {
-	if p.asked || p.size >= batchSize {
-		return
-	}
-	p.asked = true
-	p.control(func(fd int) error { p.size = resize(fd, batchSize); return nil })
+	return min(int(p.size.Load()), s.size)/2 - page
 }
 
 // takeOut removes n bytes that were seen.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,13 +25,15 @@ type Pipe struct {
 	file *os.File
 	conn syscall.RawConn
 
-	mu    sync.Mutex // held by Skip, Next and Drain; guards the rest
-	size  int        // of the pipe
-	asked bool       // for a larger one
-	pace  pace
-	begun bool   // a look has found a writer; until then poll(2) says nothing of there being none
-	lost  bool   // what comes may be more of what was no frame
-	big   []byte // as much as there is of a frame that the pipe cannot hold; its capacity is the frame's size
+	size atomic.Int64 // of the pipe
+	busy atomic.Int64 // when a look found much, in Unix nanoseconds
+
+	mu      sync.Mutex // held by Skip, Next and Drain; guards the rest
+	refused bool       // a larger size
+	pace    pace
+	begun   bool   // a look has found a writer; until then poll(2) says nothing of there being none
+	lost    bool   // what comes may be more of what was no frame
+	big     []byte // as much as there is of a frame that the pipe cannot hold; its capacity is the frame's size
 }
 
 // Open opens the FIFO at path. It does not wait for a writer: if there is none, the
@@ -59,8 +62,10 @@ func (p *Pipe) open() error {
 	if p.conn, err = p.file.SyscallConn(); err != nil {
 		return err
 	}
-	return p.control(func(fd int) (err error) {
-		p.size, err = unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	return p.control(func(fd int) error {
+		n, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+		p.size.Store(int64(n))
+		p.adopt()
 		return err
 	})
 }
@@ -166,7 +171,10 @@ func (p *Pipe) Interrupt() { p.file.SetReadDeadline(time.Unix(1, 0)) } // it fai
 
 // Close lets go of the pipe and of what is in it. A Next or Drain under way ends
 // with os.ErrClosed; if take is running, its frames stay in the pipe.
-func (p *Pipe) Close() error { return p.file.Close() }
+func (p *Pipe) Close() error {
+	p.leave()
+	return p.file.Close()
+}
 
 // wait returns when there is something in the pipe, or no writer.
 func (p *Pipe) wait() (ended bool, err error) {

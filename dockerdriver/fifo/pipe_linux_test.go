@@ -160,8 +160,8 @@ func TestFrames(t *testing.T) {
 	if err := r.Next(r.take); err != io.EOF {
 		t.Errorf("behind the end: %v", err)
 	}
-	if r.size != batchSize {
-		t.Errorf("a busy pipe holds %d bytes", r.size)
+	if r.size.Load() != batchSize {
+		t.Errorf("a busy pipe holds %d bytes", r.size.Load())
 	}
 }
 
@@ -491,8 +491,8 @@ func TestTakesMany(t *testing.T) {
 	if most := int(time.Since(start)/minGap) + 10; r.batches > most || r.batches > n/20 {
 		t.Errorf("%d batches", r.batches)
 	}
-	if r.size != batchSize {
-		t.Errorf("the pipe holds %d", r.size)
+	if r.size.Load() != batchSize {
+		t.Errorf("the pipe holds %d", r.size.Load())
 	}
 }
 
@@ -500,7 +500,7 @@ func TestTakesMany(t *testing.T) {
 func TestQuietPipeStaysSmall(t *testing.T) {
 	path, w := fifo(t)
 	r := open(t, path)
-	size := r.size
+	size := int(r.size.Load())
 	for i := range 50 {
 		write(t, w, numbered(i*23+1))
 	}
@@ -777,4 +777,46 @@ func FuzzPipe(f *testing.F) {
 			t.Fatalf("%d bytes taken, the first %d are whole frames", taken, n)
 		}
 	})
+}
+
+// However many pipes are busy, few are large at a time, and those that have gone quiet
+// make room.
+func TestFewAreLarge(t *testing.T) {
+	var all []*Pipe
+	for i := range maxGrown + 10 {
+		path := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		all = append(all, p)
+		p.grow()
+	}
+	large := func() (n int) {
+		for _, p := range all {
+			if p.size.Load() >= batchSize {
+				n++
+			}
+		}
+		return n
+	}
+	if n := large(); n != maxGrown {
+		t.Errorf("%d pipes are large", n)
+	}
+	all[3].busy.Store(time.Now().Add(-2 * quiet).UnixNano())
+	last := all[len(all)-1]
+	last.grow()
+	if last.size.Load() != batchSize || all[3].size.Load() != small || large() != maxGrown {
+		t.Errorf("the busy one has %d bytes, the quiet one %d, and %d are large", last.size.Load(), all[3].size.Load(), large())
+	}
+	for _, p := range all {
+		p.Close()
+	}
+	if len(grown.pipes) != 0 {
+		t.Errorf("%d closed pipes are on the list", len(grown.pipes))
+	}
 }

@@ -25,6 +25,7 @@ type (
 		Interface       iface       `json:"interface"`
 		Network         networkType `json:"network"`
 		PropagatedMount string      `json:"propagatedMount"`
+		Linux           linux       `json:"linux"`
 		Mounts          []mount     `json:"mounts"`
 		Env             []env       `json:"env"`
 	}
@@ -34,6 +35,9 @@ type (
 	}
 	networkType struct {
 		Type string `json:"type"`
+	}
+	linux struct {
+		Capabilities []string `json:"capabilities"`
 	}
 	mount struct {
 		Name        string   `json:"name"`
@@ -80,6 +84,7 @@ func managed() config {
 		Interface:       iface{Types: []string{"docker.logdriver/1.0"}, Socket: socketName + ".sock"},
 		Network:         networkType{"host"},
 		PropagatedMount: pipeDir,
+		Linux:           linux{[]string{"CAP_SYS_RESOURCE"}},
 		Mounts: []mount{{
 			Name: "profiles",
 			Description: "the host's folder of profiles, and of files with secrets that they name (profiles.source=/etc/azureblob/profiles). " +
@@ -171,7 +176,7 @@ func TestPluginConfig(t *testing.T) {
 	var c struct { // names in any case, as encoding/json takes them
 		Entrypoint      []string
 		PropagatedMount string
-		Linux           *struct{}
+		Linux           struct{ Capabilities, Devices []string }
 		Env             []struct {
 			Name, Description string
 			Value             *string
@@ -186,8 +191,8 @@ func TestPluginConfig(t *testing.T) {
 	if err := json.Unmarshal(b, &c); err != nil {
 		t.Fatal(err)
 	}
-	if c.Linux != nil {
-		t.Error("the plugin asks for capabilities or devices")
+	if !slices.Equal(c.Linux.Capabilities, []string{"CAP_SYS_RESOURCE"}) || c.Linux.Devices != nil {
+		t.Errorf("the plugin asks for %+v", c.Linux)
 	}
 	if len(c.Mounts) != 1 || *c.Mounts[0].Source != "/usr" || !slices.Contains(c.Mounts[0].Options, "ro") {
 		t.Errorf("mounts: %+v", c.Mounts)
