@@ -22,6 +22,73 @@ const (
 // lines of up to 32 MiB, and JSON may take six bytes for one.
 const maxRecord = 200 << 20
 
+// place is where in the blob's log to begin.
+type place struct {
+	container liveblob.Container
+	name      string // of the blob
+	offset    int64
+}
+
+// errForeign: another log has the name.
+var errForeign = errors.New("the blob is not this container's log")
+
+// find asks where the log is. The error is an *unreadable if storage is what is wrong.
+func (l *reading) find(ctx context.Context) (at place, err error) {
+	if err := l.waits(); err != nil {
+		return at, err
+	}
+	if at.container, at.name, err = l.Blob.Open(); err != nil {
+		return at, &unreadable{err}
+	}
+	first, cancel := within(ctx, firstAnswer)
+	defer cancel()
+	info, err := l.ask(first, at)
+	if errors.Is(err, liveblob.ErrNotFound) || err == errForeign {
+		at.name = liveblob.ForkName(at.name, l.Blob.Stream)
+		info, err = l.ask(first, at)
+	}
+	if err != nil {
+		return at, l.why(ctx, err)
+	}
+	if l.Spool == nil && l.Tail > 0 { // then the end of the blob is the end of the log
+		return l.lastLines(ctx, at, info), nil
+	}
+	return at, nil
+}
+
+// ask asks for the head of a blob of the log.
+func (l *reading) ask(ctx context.Context, at place) (liveblob.Info, error) {
+	info, err := liveblob.Look(ctx, at.container, at.name, liveblob.Retry{})
+	if err == nil && info.Stream != l.Blob.Stream {
+		err = errForeign
+	}
+	return info, err
+}
+
+// lastLines is where the last lines begin, as many as entries are wanted or more, or
+// the log's beginning: compressed blobs are read forwards only.
+func (l *reading) lastLines(ctx context.Context, first place, info liveblob.Info) place {
+	ctx, cancel := within(ctx, laterAnswer)
+	defer cancel()
+	at, err := first, error(nil)
+	for info.Next != "" && info.Next != at.name {
+		at.name = info.Next
+		if info, err = l.ask(ctx, at); err != nil {
+			return first
+		}
+	}
+	at.offset, err = liveblob.LastLines(ctx, at.container, at.name, l.Tail, liveblob.Retry{})
+	if err != nil || at.offset == 0 { // it is compressed, or has not enough of them
+		return first
+	}
+	return at
+}
+
+// within bounds the wait for storage.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
+}
+
 // lines reads the lines of the blob's log.
 type lines struct {
 	l    *reading
@@ -31,17 +98,13 @@ type lines struct {
 
 // open begins to read the blob's log. The error is an *unreadable if the blob is what
 // is wrong.
-func (l *reading) open(ctx context.Context) (*lines, error) {
-	container, name, err := l.Blob.Open()
-	if err != nil {
-		return nil, &unreadable{err}
-	}
-	src, err := l.answers(ctx, container, name)
-	if fork := liveblob.ForkName(name, l.Blob.Stream); errors.Is(err, liveblob.ErrNotFound) || errors.Is(err, errForeign) {
-		src, err = l.answers(ctx, container, fork)
-	}
-	if err != nil {
-		return nil, err
+func (l *reading) open(ctx context.Context, at place) (*lines, error) {
+	src := &answers{ctx: ctx, l: l, r: liveblob.NewReader(liveblob.ReaderConfig{
+		Container: at.container, Name: at.name, Offset: at.offset,
+	})}
+	src.next()
+	if src.err != nil && src.err != io.EOF {
+		return nil, l.why(ctx, src.err)
 	}
 	plain, err := record.NewDecoder(src.r.Status().ContentEncoding, src)
 	if err != nil {
@@ -80,49 +143,25 @@ func (b *lines) next(ctx context.Context) ([]byte, error) {
 
 // answers is the blob's log as it is stored, as storage answers.
 type answers struct {
-	ctx   context.Context
-	l     *reading
-	r     *liveblob.Reader
-	limit time.Duration // for the next answer
-	data  []byte        // that was not read yet
-	err   error         // what ended it
+	ctx  context.Context
+	l    *reading
+	r    *liveblob.Reader
+	data []byte // that was not read yet
+	err  error  // what ended it
 }
 
-// errForeign: another log has the name.
-var errForeign = errors.New("the blob is not this container's log")
-
-// answers gives the log in a blob after its first answer.
-func (l *reading) answers(ctx context.Context, c liveblob.Container, name string) (*answers, error) {
-	a := &answers{ctx: ctx, l: l, limit: firstAnswer, r: liveblob.NewReader(liveblob.ReaderConfig{
-		Container: c,
-		Name:      name,
-		Retry:     liveblob.Retry{Try: laterAnswer, GiveUp: laterAnswer},
-	})}
-	a.ask()
-	switch {
-	case a.err != nil && a.err != io.EOF:
-		return nil, l.why(ctx, a.err)
-	case a.r.Status().Stream != l.Blob.Stream:
-		return nil, &unreadable{errForeign}
-	}
-	return a, nil
-}
-
-// ask gets the next answer.
-func (a *answers) ask() {
+func (a *answers) next() {
 	if a.err = a.l.waits(); a.err != nil {
-		a.l.gone = a.err
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(a.ctx, a.limit, fmt.Errorf("no answer within %v", a.limit))
+	ctx, cancel := within(a.ctx, laterAnswer)
 	defer cancel()
 	a.data, a.err = a.r.Next(ctx)
-	a.limit = laterAnswer
 }
 
 func (a *answers) Read(p []byte) (int, error) {
 	if len(a.data) == 0 && a.err == nil {
-		a.ask()
+		a.next()
 	}
 	if len(a.data) == 0 {
 		return 0, a.err

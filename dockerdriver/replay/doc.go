@@ -36,7 +36,8 @@
 //
 //   - if its end lies more than 4 MiB behind the seam, its first parts are left out;
 //   - if it has not ended yet and is not valid UTF-8 in a blob of json, a part of it
-//     may come twice.
+//     may come twice;
+//   - if the clock was set back just there, another long line may come twice.
 //
 // Bytes that are no UTF-8 are U+FFFD where they come from a blob of json, and a line
 // of them may be cut into more parts there. What the uploader adds to the blob, such

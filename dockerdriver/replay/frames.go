@@ -69,7 +69,8 @@ func (f *frames) next() (*frame.Entry, error) {
 			return nil, err
 		}
 	}
-	if h := f.hole; h.cause != nil {
+	if f.hole.cause != nil {
+		h := f.hole
 		f.hole = hole{}
 		return nil, &h
 	}
@@ -89,7 +90,7 @@ func (f *frames) read() error {
 	if f.r.Offset() >= f.end {
 		return io.EOF
 	}
-	batch, at, err := f.r.Batch()
+	batch, _, err := f.r.Batch()
 	var gap *spool.GapError
 	if errors.As(err, &gap) {
 		f.r.MoveTo(gap.To)
@@ -100,10 +101,6 @@ func (f *frames) read() error {
 			f.missing(gap.To-gap.From, gap.Cause)
 		}
 		return nil
-	}
-	if err == nil && at >= f.end { // offsets were skipped
-		f.r.MoveTo(at)
-		return io.EOF
 	}
 	if err != nil {
 		return err

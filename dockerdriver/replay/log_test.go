@@ -47,7 +47,7 @@ type log struct {
 }
 
 // segment is small, so that the spool can be evicted almost anywhere.
-const segment = 8 << 10
+const segment = 2 << 10
 
 var began = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).UnixNano()
 
@@ -57,7 +57,7 @@ func newLogIn(t testing.TB, seed uint64, segment int64) *log {
 	l := &log{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), now: began,
 		open: map[string]*frame.Entry{}, held: map[string][]int{},
-		batch: 5, dir: t.TempDir(), server: azuretest.New(),
+		batch: 2, dir: t.TempDir(), server: azuretest.New(),
 	}
 	l.server.MakeContainer(container)
 	var err error
@@ -102,7 +102,7 @@ func (l *log) write(n int) {
 		}
 		part := l.open[source]
 		if part == nil {
-			if l.rnd.IntN(30) > 0 {
+			if l.rnd.IntN(20) > 0 {
 				l.say(source, l.text(l.rnd.IntN(200)))
 				continue
 			}
@@ -252,7 +252,7 @@ func (l *log) committed() int64 {
 func (l *log) evict(share float64) {
 	st := l.spool.Stats()
 	// Whole segments are dropped, and one may be as large as a batch.
-	n := int64(share*float64(l.committed()-st.First)) - segment - 6*partSize
+	n := int64(share*float64(l.committed()-st.First)) - segment - 3*partSize
 	if n <= 0 {
 		return
 	}

@@ -28,26 +28,7 @@ func (l *reading) older(ctx context.Context) error {
 			return nil // and so is all that is older
 		}
 	}
-	var err error
-	if l.Blob.Format == record.Raw {
-		err = &unreadable{errors.New("the format raw keeps neither times nor streams")}
-	}
-	if err == nil && l.Tail > 0 {
-		// Once to count, and once more to read: lines are not kept.
-		n := 0
-		if err = l.readBlob(ctx, func(*frame.Entry) error { n++; return nil }); err == nil {
-			held, err := l.count(ctx, l.from, l.end)
-			if err != nil {
-				return err
-			}
-			l.skip = max(0, n+held-l.Tail)
-		} else {
-			clear(l.long)
-		}
-	}
-	if err == nil {
-		err = l.readBlob(ctx, l.give)
-	}
+	err := l.inBlob(ctx)
 	var u *unreadable
 	if !errors.As(err, &u) {
 		return err
@@ -63,6 +44,30 @@ func (l *reading) older(ctx context.Context) error {
 	return l.say(l.seam.first, fmt.Sprintf("older lines %s in %s, and cannot be read now: %v", there, l.Blob.Where, u.err))
 }
 
+// inBlob hands over what is only in the blob.
+func (l *reading) inBlob(ctx context.Context) error {
+	if l.Blob.Format == record.Raw {
+		return &unreadable{errors.New("the format raw keeps neither times nor streams")}
+	}
+	at, err := l.find(ctx)
+	if err != nil {
+		return err
+	}
+	if l.Tail > 0 { // once to count, and once more to read: lines are not kept
+		n := 0
+		if err := l.readBlob(ctx, at, func(*frame.Entry) error { n++; return nil }); err != nil {
+			clear(l.long)
+			return err
+		}
+		held, err := l.count(ctx, l.from, l.end)
+		if err != nil {
+			return err
+		}
+		l.skip = max(0, n+held-l.Tail)
+	}
+	return l.readBlob(ctx, at, l.give)
+}
+
 // unreadable is why the blob could not be read, or not to its end.
 type unreadable struct{ err error }
 
@@ -71,9 +76,9 @@ func (u *unreadable) Unwrap() error { return u.err }
 
 // readBlob hands over the entries of the blob up to the seam, and those behind it of
 // lines that began before it.
-func (l *reading) readBlob(ctx context.Context, give func(*frame.Entry) error) error {
+func (l *reading) readBlob(ctx context.Context, at place, give func(*frame.Entry) error) error {
 	clear(l.long)
-	in, err := l.open(ctx)
+	in, err := l.open(ctx, at)
 	if err != nil {
 		return err
 	}

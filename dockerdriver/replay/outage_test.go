@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,16 +18,18 @@ import (
 	"github.com/liveblob/azureblob/dockerdriver/frame"
 )
 
-// evicted is a log of which the spool has lost the beginning.
-func evicted(t testing.TB) *log {
+// evicted is a log of 1,000-byte lines of which the spool has lost the beginning.
+func evicted(t testing.TB, lines int) *log { return evictedUpTo(t, lines, 0.9) }
+
+func evictedUpTo(t testing.TB, lines int, share float64) *log {
 	l := newLog(t, 1)
-	for i := range 12_000 {
-		l.say("stdout", fmt.Sprintf("line %d %0500d", i, i))
+	for i := range lines {
+		l.say("stdout", fmt.Sprintf("line %d %01000d", i, i))
 	}
 	l.batch = 500
 	l.append()
 	l.upload(len(l.entries))
-	l.evict(0.9)
+	l.evict(share)
 	return l
 }
 
@@ -56,12 +59,14 @@ func TestUnreadableBlob(t *testing.T) {
 		spoil func(l *log, cfg *Config)
 		says  []string
 		most  time.Duration
-		some  bool // of the blob can be read
+		some  bool // of the blob can be read: it is more than one answer
 	}{
 		{name: "no answer", spoil: func(l *log, _ *Config) { l.fault(1, azuretest.Fault{Kind: azuretest.BlackHole}) },
 			says: []string{"cannot be read now", "no answer within 1.5s"}, most: 1500 * time.Millisecond},
-		{name: "no answer later on", spoil: func(l *log, _ *Config) { l.fault(2, azuretest.Fault{Kind: azuretest.BlackHole}) },
-			says: []string{"no answer"}, most: 5 * time.Second, some: true},
+		{name: "no answer to the first read", spoil: func(l *log, _ *Config) { l.fault(2, azuretest.Fault{Kind: azuretest.BlackHole}) },
+			says: []string{"no answer within 5s"}, most: 5 * time.Second},
+		{name: "no answer later on", spoil: func(l *log, _ *Config) { l.fault(3, azuretest.Fault{Kind: azuretest.BlackHole}) },
+			says: []string{"no answer within 5s"}, most: 5 * time.Second, some: true},
 		{name: "cut connections", spoil: func(l *log, _ *Config) { l.fault(1, azuretest.Fault{Kind: azuretest.CutBefore}) },
 			says: []string{"connection reset"}, most: 1500 * time.Millisecond},
 		{name: "busy", spoil: func(l *log, _ *Config) {
@@ -85,10 +90,14 @@ func TestUnreadableBlob(t *testing.T) {
 		}, says: []string{"compressed part is cut off"}},
 	}
 	for _, tt := range tests {
-		for _, tail := range []int{-1, 11_990} {
+		lines := 800
+		if tt.some {
+			lines = 6000
+		}
+		for _, tail := range []int{-1, lines - 10} {
 			t.Run(fmt.Sprint(tt.name, tail), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					l := evicted(t)
+					l := evicted(t, lines)
 					cfg := l.config()
 					cfg.Tail = tail
 					tt.spoil(l, &cfg)
@@ -132,7 +141,7 @@ func remove(l *log) {
 
 // What is not wanted costs no request, and no line says that it is missing.
 func TestOlderIsNotWanted(t *testing.T) {
-	l := evicted(t)
+	l := evicted(t, 800)
 	first := l.first()
 	l.server.ResetLog()
 	cfg := l.config()
@@ -163,32 +172,68 @@ func TestOlderIsNotWanted(t *testing.T) {
 	}
 }
 
-// The one who reads may go at any time.
+// The blob is not read to its end where the spool has most of it.
+func TestBeyondTheSeam(t *testing.T) {
+	l := evictedUpTo(t, 12_000, 0.1)
+	l.server.ResetLog()
+	got, err := read(t.Context(), l.config())
+	must(t, err)
+	l.check("all", got, l.entries)
+	n := int64(0)
+	for _, r := range l.server.Log() {
+		n += r.BytesOut
+	}
+	if n > 2*beyond {
+		t.Errorf("%d bytes of the blob were read", n)
+	}
+}
+
+// The end of a log that is only in the blob costs a small part of it.
+func TestTailOfBlob(t *testing.T) {
+	l := evicted(t, 3000)
+	cfg := l.config()
+	cfg.Spool = nil
+	for _, cfg.Tail = range []int{1, 10, 100} {
+		l.server.ResetLog()
+		got, err := read(t.Context(), cfg)
+		must(t, err)
+		l.check(fmt.Sprint("tail ", cfg.Tail), got, l.want(cfg))
+		n := int64(0)
+		for _, r := range l.server.Log() {
+			n += r.BytesOut
+		}
+		if most := int64(20_000 + 8*1000*cfg.Tail); n > most {
+			t.Errorf("tail %d: %d bytes, want %d at most", cfg.Tail, n, most)
+		}
+	}
+}
+
+// The one who reads may go at any time, and gets nothing more then.
 func TestReaderGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := evicted(t)
+		l := evicted(t, 6000)
 		gone := errors.New("gone")
 		for n := range 3 {
-			l.fault(n, azuretest.Fault{Kind: azuretest.BlackHole})
+			l.fault(n+1, azuretest.Fault{Kind: azuretest.BlackHole})
 			ctx, stop := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { stop(gone) })
-			if _, err := read(ctx, l.config()); err != gone {
-				t.Errorf("%d answers: %v", n, err)
+			if got, err := read(ctx, l.config()); err != gone || len(said(got)) > 0 {
+				t.Errorf("%d answers: %v, and it says %q", n, err, said(got))
 			}
 		}
 		l.server.SetFault(nil)
-		for _, after := range []int{0, 1, 100, 11_900} {
+		for _, after := range []int{0, 1, 100, 5_900} {
 			n := 0
 			if err := Read(t.Context(), l.config(), func(*frame.Entry) error {
 				if n++; n > after {
 					return gone
 				}
 				return nil
-			}); err != gone {
-				t.Errorf("after %d entries: %v", after, err)
+			}); err != gone || n != after+1 {
+				t.Errorf("after %d entries: %v, and %d more", after, err, n-after)
 			}
 		}
-		for after := range 3 {
+		for after := range 4 {
 			n := 0
 			cfg := l.config()
 			cfg.Follow = true
@@ -198,11 +243,51 @@ func TestReaderGoes(t *testing.T) {
 				}
 				return nil
 			}
-			if _, err := read(t.Context(), cfg); err != gone {
-				t.Errorf("after waiting %d times: %v", after, err)
+			if got, err := read(t.Context(), cfg); err != gone || n != after+1 || len(said(got)) > 0 {
+				t.Errorf("after waiting %d times: %v, and it says %q", n-1, err, said(got))
 			}
 		}
 	})
+}
+
+// Storage goes between the pass that counts and the one that reads.
+func TestOutageBetweenPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := evicted(t, 6000)
+		l.server.ResetLog()
+		cfg := l.config()
+		_, err := read(t.Context(), cfg)
+		must(t, err)
+		requests := len(l.server.Log())
+		cfg.Tail = len(l.entries) - 1
+		for n := requests + 1; n < 2*requests; n++ {
+			l.fault(n, azuretest.Fault{Kind: azuretest.BlackHole})
+			got, err := read(t.Context(), cfg)
+			must(t, err)
+			i := slices.IndexFunc(got, func(e frame.Entry) bool { return e.Source == "stderr" })
+			if i < 0 {
+				t.Fatalf("%d answers of %d: it says nothing", n-1, 2*requests-1)
+			}
+			l.check("from the blob", got[:i], l.entries[1:i+1])
+			l.check("from the spool", got[i+1:], l.entries[l.first():])
+		}
+	})
+}
+
+// Without Follow, what comes while the log is read is not a part of it.
+func TestEndOfLog(t *testing.T) {
+	l := newLog(t, 1)
+	l.write(100)
+	want := slices.Clone(l.entries)
+	cfg := l.config()
+	var got []frame.Entry
+	must(t, Read(t.Context(), cfg, func(e *frame.Entry) error {
+		got = append(got, *e)
+		got[len(got)-1].Line = bytes.Clone(e.Line)
+		l.lines("stdout", "more")
+		return nil
+	}))
+	l.check("the log", got, want)
 }
 
 // Another container had the name first: its log is not shown, ours is.
@@ -258,7 +343,7 @@ func TestForeignLines(t *testing.T) {
 
 // A long log costs no more memory than a short one.
 func TestMemoryIsFlat(t *testing.T) {
-	l := evicted(t)
+	l := evicted(t, 6000)
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -266,17 +351,17 @@ func TestMemoryIsFlat(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	for _, tail := range []int{-1, 10_000} {
+	for _, tail := range []int{-1, 5_000} {
 		cfg := l.config()
 		cfg.Tail = tail
 		n, most := 0, uint64(0)
 		must(t, Read(t.Context(), cfg, func(*frame.Entry) error {
-			if n++; n%3000 == 1 {
+			if n++; n%1000 == 1 {
 				most = max(most, heap())
 			}
 			return nil
 		}))
-		if limit := before + 6<<20; n < 10_000 || most > limit {
+		if limit := before + 6<<20; n < 5_000 || most > limit {
 			t.Errorf("tail %d: %d entries, and %d KiB more than before", tail, n, (most-before)>>10)
 		}
 	}

@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"time"
@@ -164,14 +163,10 @@ func (l *reading) held(ctx context.Context) error {
 	defer f.close()
 	for {
 		e, err := f.next()
-		var h *hole
 		switch {
+		case err == nil && l.shown(e):
 		case err == nil:
-			if !l.shown(e) {
-				err = l.give(e)
-			}
-		case errors.As(err, &h):
-			err = l.sayMissing(f.entry.Time, h)
+			err = l.give(e)
 		case err == io.EOF && over:
 			return nil
 		case err == io.EOF:
@@ -187,6 +182,8 @@ func (l *reading) held(ctx context.Context) error {
 			case <-ctx.Done():
 				err = context.Cause(ctx)
 			}
+		default:
+			err = l.sayMissing(f.entry.Time, err)
 		}
 		if err != nil {
 			return err
@@ -195,10 +192,10 @@ func (l *reading) held(ctx context.Context) error {
 }
 
 func (l *reading) waits() error {
-	if l.Waiting == nil {
-		return nil
+	if l.Waiting != nil {
+		l.gone = l.Waiting()
 	}
-	return l.Waiting()
+	return l.gone
 }
 
 // give hands over an entry if it is wanted.
@@ -223,15 +220,17 @@ func (l *reading) late(at int64) bool {
 	return !l.Until.IsZero() && time.Unix(0, at).After(l.Until)
 }
 
-// sayMissing says in the log that there is a hole, where it is wanted.
-func (l *reading) sayMissing(at int64, h *hole) error {
+// sayMissing takes an error of frames: a hole is said in the log, where it is wanted.
+func (l *reading) sayMissing(at int64, err error) error {
 	switch {
+	case !errors.As(err, new(*hole)):
+		return err
 	case l.skip > 0, l.early(at):
 		return nil
-	case errors.Is(h, spool.ErrEvicted) && l.Blob != nil:
-		return l.say(at, fmt.Sprintf("lines are left out here: they were removed before docker logs came to them, and are in %s", l.Blob.Where))
+	case errors.Is(err, spool.ErrEvicted) && l.Blob != nil:
+		return l.say(at, "lines are left out here: they were removed before docker logs came to them, and are in "+l.Blob.Where)
 	}
-	return l.say(at, h.Error())
+	return l.say(at, err.Error())
 }
 
 // say hands over a line of our own, with a time at which it is wanted.

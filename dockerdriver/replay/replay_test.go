@@ -10,7 +10,7 @@ import (
 
 // Whatever was evicted, docker logs gives what json-file gives.
 func TestAsJSONFile(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			l := newLog(t, seed)
@@ -19,11 +19,11 @@ func TestAsJSONFile(t *testing.T) {
 			if seed%5 == 0 {
 				l.maxSize = 100_000
 			}
-			for range 4 {
-				l.write(100 + l.rnd.IntN(500))
+			for range 3 {
+				l.write(100 + l.rnd.IntN(300))
 				l.upload(l.rnd.IntN(len(l.entries) - l.uploaded + 1))
 				l.evict(l.rnd.Float64())
-				for range 12 {
+				for range 8 {
 					cfg := l.config()
 					if l.rnd.IntN(3) > 0 {
 						cfg.Tail = l.rnd.IntN(len(l.entries) + 10)
@@ -63,13 +63,13 @@ func TestAsJSONFile(t *testing.T) {
 // Where the parts of stdout's lines stand between stderr's, the streams may be mixed
 // in another way, but each of them is whole and in its order.
 func TestMixedStreams(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			l := newLog(t, 1000+seed)
 			l.mixed = true
 			l.format = record.Format(seed % 2)
-			for range 8 {
+			for range 5 {
 				l.write(50 + l.rnd.IntN(100))
 				l.upload(l.rnd.IntN(len(l.entries) - l.uploaded + 1))
 				l.evict(l.rnd.Float64())

@@ -62,7 +62,7 @@ func (l *reading) look(ctx context.Context, from int64) (seam, error) {
 		s.ended = !e.Partial || e.Last
 		switch {
 		case !e.Partial:
-			s.lines = append(s.lines, edge{source: e.Source, time: e.Time, text: l.inBlob(e.Line)})
+			s.lines = append(s.lines, edge{source: e.Source, time: e.Time, text: l.asInBlob(e.Line)})
 		case s.inParts(e.Source, e.Time) == nil:
 			s.lines = append(s.lines, edge{source: e.Source, time: e.Time, parts: true, cut: cut})
 		}
@@ -70,8 +70,8 @@ func (l *reading) look(ctx context.Context, from int64) (seam, error) {
 	return s, nil
 }
 
-// inBlob is a line as it is read from the blob.
-func (l *reading) inBlob(text []byte) []byte {
+// asInBlob is a line as it is read from the blob.
+func (l *reading) asInBlob(text []byte) []byte {
 	if l.Blob.Format == record.JSON {
 		return []byte(string([]rune(string(text)))) // with U+FFFD for what is not UTF-8
 	}
