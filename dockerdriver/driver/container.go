@@ -128,7 +128,9 @@ func (c *container) start(path string, info *logopt.Info, settings *logopt.Setti
 	c.state.Settled = false
 	if c.state.Blob == "" {
 		c.state.Blob = settings.Blob
-		c.state.Earlier = time.Since(info.ContainerCreated) > time.Minute // it may have run before
+		// It may have run before, and its folder be gone.
+		created := info.ContainerCreated
+		c.state.Earlier = time.Since(created) > time.Minute || created.Before(c.d.begun) || c.d.shelf.had(c.id)
 	}
 	if err := c.state.save(c.dir); err != nil {
 		c.state = before
@@ -150,7 +152,10 @@ func (c *container) resume() error {
 	}
 	for _, path := range c.state.Pipes {
 		pipe, err := fifo.Open(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			c.log.Info("the container's pipe is gone: it has stopped meanwhile, or is about to come back with another", "pipe", path)
+		case err != nil:
 			c.log.Error("the container's pipe cannot be opened again", "err", err)
 		}
 		if err == nil {
@@ -261,6 +266,18 @@ func (c *container) over() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.live
+}
+
+// trim gives up what the spool holds of the log that is in the blob.
+func (c *container) trim() (freed int64, err error) {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if !c.opened {
+		return 0, nil
+	}
+	before := c.spool.Stats().Disk
+	err = c.spool.Trim()
+	return before - c.spool.Stats().Disk, err
 }
 
 // figures are for the metrics; not ok: the log is closed.

@@ -48,7 +48,8 @@ type Driver struct {
 	cfg        Config
 	log        *slog.Logger
 	storageLog *slog.Logger // for what concerns all containers at once
-	lock       *os.File     // on the folder
+	begun      time.Time
+	lock       *os.File // on the folder
 	stores     stores
 	shelf      shelf
 	big        chan struct{} // a token for each big batch that is under way
@@ -86,7 +87,7 @@ func New(cfg Config) (*Driver, error) {
 		return nil, fmt.Errorf("open state folder %q: another process has it (a plugin of another name?): give each a folder of its own: %w", cfg.Dir, err)
 	}
 	d := &Driver{
-		cfg: cfg, log: log, storageLog: newCalm(log), lock: lock,
+		cfg: cfg, log: log, storageLog: newCalm(log), begun: time.Now(), lock: lock,
 		stores:    stores{transport: cfg.Transport, log: log, open: make(map[string]*core.Store)},
 		shelf:     shelf{dir: dir, limit: cfg.CacheTotal, log: log},
 		big:       make(chan struct{}, bigBatches),
@@ -226,6 +227,31 @@ func (d *Driver) Close(ctx context.Context) {
 	stop()
 	d.cancel()
 	d.lock.Close()
+}
+
+// makeRoom gives up what is on the disk for docker logs alone. It reports whether that
+// was anything.
+func (d *Driver) makeRoom() bool {
+	d.mu.Lock()
+	var all []*container
+	for _, c := range d.containers {
+		c.users++
+		all = append(all, c)
+	}
+	d.mu.Unlock()
+	freed := d.shelf.clear()
+	for _, c := range all {
+		n, err := c.trim()
+		if err != nil {
+			c.log.Error("what is uploaded cannot be removed from the disk", "err", err)
+		}
+		freed += n
+		d.release(c)
+	}
+	if freed > 0 {
+		d.storageLog.Warn("the disk is full: what was kept on it for docker logs is given up, and read from the blobs", "bytes", freed)
+	}
+	return freed > 0
 }
 
 func (d *Driver) isClosing() bool {

@@ -20,6 +20,10 @@ type shelf struct {
 	mu    sync.Mutex
 	books []book // by the time they were put here
 	total int64
+
+	// What was removed since turned, and in the minute or more before that.
+	removed, earlier map[string]bool
+	turned           time.Time
 }
 
 // shelved is how many folders there may be, however small.
@@ -41,7 +45,22 @@ func (s *shelf) put(id string, bytes int64, stopped time.Time) {
 	i, _ := slices.BinarySearchFunc(s.books, stopped, func(b book, t time.Time) int { return b.stopped.Compare(t) })
 	s.books = slices.Insert(s.books, i, book{id, bytes, stopped})
 	s.total += bytes
-	for len(s.books) > shelved || s.total > s.limit && len(s.books) > 0 {
+	s.shrink(shelved, s.limit)
+}
+
+// clear removes all, and gives their size.
+func (s *shelf) clear() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	freed := s.total
+	s.shrink(0, 0)
+	return freed
+}
+
+// shrink removes the oldest folders until there are so many, of so many bytes, at most.
+// mu is held.
+func (s *shelf) shrink(books int, bytes int64) {
+	for len(s.books) > books || s.total > bytes && len(s.books) > 0 {
 		b := s.books[0]
 		s.books = slices.Delete(s.books, 0, 1)
 		s.total -= b.bytes
@@ -49,7 +68,18 @@ func (s *shelf) put(id string, bytes int64, stopped time.Time) {
 		if err := remove(filepath.Join(s.dir, b.id)); err != nil {
 			s.log.Error("the folder of an old log cannot be removed", "err", err)
 		}
+		if time.Since(s.turned) > time.Minute {
+			s.removed, s.earlier, s.turned = make(map[string]bool), s.removed, time.Now()
+		}
+		s.removed[b.id] = true
 	}
+}
+
+// had reports that a folder was here and was removed within the last minute.
+func (s *shelf) had(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.removed[id] || s.earlier[id]
 }
 
 // take removes a folder from the shelf, to be used again.

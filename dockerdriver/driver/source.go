@@ -190,6 +190,9 @@ type full struct{ reported bool }
 // wait makes room if that is wished, or waits a moment for the uploader to do it.
 func (f *full) wait(c *container, err error) {
 	limit := errors.Is(err, spool.ErrFull)
+	if !limit && c.d.makeRoom() {
+		return
+	}
 	if c.settings.Load().DropOldest {
 		from, to, dropErr := c.spool.DropOldest(c.settings.Load().SpoolSize / 8)
 		if n := to - from; dropErr == nil && n > 0 {

@@ -18,6 +18,7 @@ type state struct {
 	Info    logopt.Info `json:"info"`              // of the newest StartLogging
 	Pipes   []string    `json:"pipes,omitempty"`   // that are open
 	Blob    string      `json:"blob"`              // the log's first; the container keeps it when it is renamed
+	Begun   bool        `json:"begun,omitempty"`   // something of the spool is in the blob
 	Earlier bool        `json:"earlier,omitempty"` // the blob may have lines from before the spool was made
 	Stopped time.Time   `json:"stopped,omitzero"`  // when the last pipe ended
 	Marked  int64       `json:"marked,omitempty"`  // where the spool ended when the blob was marked as complete
@@ -37,8 +38,8 @@ func loadState(dir string, report func(error)) (state, error) {
 		return s, err
 	}
 	old, oldErr := readState(filepath.Join(dir, backupName))
-	if oldErr != nil {
-		return state{}, errors.Join(err, oldErr)
+	if oldErr != nil { // not wrapped: that one of them is not there is not what is wrong
+		return state{}, fmt.Errorf("%v; and: %v", err, oldErr)
 	}
 	report(fmt.Errorf("%w; the state before that is used", err))
 	return old, nil
@@ -65,15 +66,27 @@ func (s *state) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
-	path, next := filepath.Join(dir, stateName), filepath.Join(dir, stateName+".new")
-	if err := os.WriteFile(next, b, 0o600); err != nil {
-		os.Remove(next)
-		return fmt.Errorf("save state: %w", err)
+	path, old := filepath.Join(dir, stateName), filepath.Join(dir, backupName)
+	next := path + ".new"
+	write := func() error {
+		err := os.WriteFile(next, b, 0o600)
+		if err != nil {
+			os.Remove(next)
+		}
+		return err
 	}
-	if err := os.Rename(path, filepath.Join(dir, backupName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("save state: %w", err)
+	if err = write(); err == nil {
+		err = os.Rename(path, old)
 	}
-	if err := os.Rename(next, path); err != nil {
+	if errors.Is(err, fs.ErrNotExist) { // the first state is its own backup
+		if err = os.Rename(next, old); err == nil {
+			err = write()
+		}
+	}
+	if err == nil {
+		err = os.Rename(next, path)
+	}
+	if err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
 	return nil

@@ -226,26 +226,28 @@ func (c *container) newUploader() (*uploader, error) {
 		joiner: newJoiner(), done: w.State().Cursor,
 	}
 	u.start = u.where()
-	if !w.State().Exists {
-		c.knows(false)
-	} else if u.start.String() != u.done {
-		c.knows(true)
-	}
+	c.note(func(s *state) {
+		if !w.State().Exists {
+			s.Earlier = false
+		} else if u.start.String() != u.done {
+			s.Earlier = true
+		}
+	})
 	u.cursor, u.at = u.start, u.start.low()
 	u.reader = c.spool.Reader(u.at)
 	return u, nil
 }
 
-// knows takes note whether the blob has lines from before the spool was made.
-func (c *container) knows(earlier bool) {
+// note changes the state, and saves it if that is news.
+func (c *container) note(change func(*state)) {
 	c.life.Lock()
 	defer c.life.Unlock()
-	if c.state.Earlier == earlier {
+	begun, earlier := c.state.Begun, c.state.Earlier
+	if change(&c.state); c.state.Begun == begun && c.state.Earlier == earlier {
 		return
 	}
-	c.state.Earlier = earlier
 	if err := c.state.save(c.dir); err != nil {
-		c.log.Error("what the blob holds cannot be saved", "err", err)
+		c.log.Error("what is known of the blob cannot be saved", "err", err)
 	}
 }
 
@@ -261,7 +263,16 @@ func (u *uploader) where() cursor {
 	default:
 		u.c.log.Warn("the blob's position is not one in the container's spool: all that the spool has not seen committed is uploaded", "cursor", u.done)
 	}
-	return cursorAt(u.c.spool.ID(), max(st.First, st.Committed))
+	if u.c.begun() {
+		return cursorAt(u.c.spool.ID(), max(st.First, st.Committed))
+	}
+	return cursorAt(u.c.spool.ID(), 0) // what was dropped since is a gap
+}
+
+func (c *container) begun() bool {
+	c.life.Lock()
+	defer c.life.Unlock()
+	return c.state.Begun
 }
 
 func (u *uploader) close() {
@@ -441,6 +452,9 @@ func (u *uploader) commit(complete bool) error {
 		return err
 	}
 	u.free()
+	if u.done == "" {
+		u.c.note(func(s *state) { s.Begun = true })
+	}
 	u.done = cursor
 	return u.committed()
 }

@@ -108,16 +108,36 @@ func (s *Spool) heldBehind(i int, offset int64) int64 {
 	return max(0, to-max(from, offset))
 }
 
-// evict removes the oldest segments that are committed as a whole, down to the
-// cache's size. What LastBytes may ask for stays. The caller holds tidying.
-func (s *Spool) evict() error {
+// Trim gives up the cache, for a disk that is full. It comes back with what is
+// committed after.
+func (s *Spool) Trim() error {
+	s.tidying.Lock()
+	defer s.tidying.Unlock()
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	err := ErrClosed
+	if !closed {
+		err = s.evictTo(0)
+	}
+	if err != nil {
+		return s.errorf("trim", err)
+	}
+	return nil
+}
+
+func (s *Spool) evict() error { return s.evictTo(s.cfg.Cache) }
+
+// evictTo removes the oldest segments that are committed as a whole, down to so many
+// bytes of them. What LastBytes may ask for stays. The caller holds tidying.
+func (s *Spool) evictTo(cache int64) error {
 	s.mu.Lock()
 	n := len(s.segments) - 1
 	tail, cached := s.heldBehind(n, 0), int64(0)
 	for ; n > 0; n-- {
 		if _, to := s.bounds(n - 1); to <= s.committed {
 			cached += s.segments[n-1].size
-			if cached > s.cfg.Cache && tail >= MaxAppend {
+			if cached > cache && tail >= MaxAppend {
 				break // all before n go
 			}
 		}
