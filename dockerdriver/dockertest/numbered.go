@@ -38,7 +38,13 @@ type Numbered struct {
 // Write writes the next line of source into c.
 func (n *Numbered) Write(c *Container, source string) error {
 	i := n.Written(source) + 1
-	if err := c.copy(source, strings.NewReader(n.line(source, i)+"\n")); err != nil {
+	line, err := n.line(source, i), error(nil)
+	if len(line) < copyLine {
+		err = c.Write(source, line)
+	} else {
+		err = c.copy(source, strings.NewReader(line+"\n"))
+	}
+	if err != nil {
 		return err
 	}
 	n.mu.Lock()
