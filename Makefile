@@ -58,7 +58,7 @@ plugin-push: plugin ## push it to a registry: PLUGIN_NAME=REGISTRY/NAME:TAG
 .PHONY: test
 test: check azurite docker ## vet, gofmt, and all tests, against stand-ins, Azurite and Docker, with the race detector and without
 	$(test_env) $(go_test) -race ./...
-	$(test_env) $(go_test) ./core/...
+	$(test_env) $(go_test) $$(go list ./... | grep -v -e 'dockerdriver$$' -e dockertest)
 
 .PHONY: test-azure
 test-azure: check azurite ## the tests against a real account too: set AZURE_STORAGE_CONNECTION_STRING
@@ -71,8 +71,12 @@ check: go gcc
 	@files=$$(find . -name .cache -prune -o -name '*.go' -exec gofmt -l {} +); [[ -z "$$files" ]] || { echo "not formatted, run gofmt -w on:"; echo "$$files"; exit 1; } >&2
 
 .PHONY: bench
-bench: go ## benchmarks, in columns; BENCH=pattern picks some
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./... | awk -f .ci/bench.awk
+bench: go docker ## benchmarks, in columns; BENCH=pattern picks some
+	$(test_env) go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./... | awk -f .ci/bench.awk
+
+.PHONY: soak
+soak: go ## a hundred thousand short containers through the log driver, watching what they leave behind
+	AZUREBLOB_TEST_SOAK=100000 $(go_test) -timeout 3h -v -run TestShortContainers ./dockerdriver
 
 .PHONY: fuzz
 fuzz: go ## each fuzz target for FUZZTIME, 20s if it is not given
@@ -84,8 +88,12 @@ fuzz: go ## each fuzz target for FUZZTIME, 20s if it is not given
 	done
 
 .PHONY: demo
-demo: build azurite ## watch a build's log grow in a blob (Azurite, on this machine)
-	@.ci/demo bin/azureblob '$(AZURITE_BLOB)'
+demo: build plugin azurite ## watch a container's log grow in a blob (Azurite and Docker, on this machine)
+	@.ci/demo bin/azureblob '$(AZURITE_BLOB)' '$(PLUGIN)'
+
+.PHONY: demo-pipe
+demo-pipe: build azurite ## the same without Docker: a build's log by azureblob pipe
+	@.ci/demo-pipe bin/azureblob '$(AZURITE_BLOB)'
 
 .PHONY: clean
 clean: ## remove what make installed and built
