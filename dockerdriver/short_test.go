@@ -66,7 +66,8 @@ func TestShortContainers(t *testing.T) {
 	warm, warmFiles := run(0, 200)
 	end, endFiles := run(200, total)
 	t.Logf("after 200: %v, %d files; after %d: %v, %d files", warm, warmFiles, total, end, endFiles)
-	if end.RSS > warm.RSS+6<<20 && !dockertest.RaceDetector || end.FDs > warm.FDs+16 || end.Threads > warm.Threads+16 || end.Goroutines > warm.Goroutines+16 || endFiles > warmFiles+4 {
+	// Connections come and go; what a container left behind would be there 800 times.
+	if end.RSS > warm.RSS+6<<20 && !dockertest.RaceDetector || end.FDs > warm.FDs+100 || end.Threads > warm.Threads+50 || end.Goroutines > warm.Goroutines+100 || endFiles > warmFiles+4 {
 		t.Error("it has grown")
 	}
 	if left := b.daemon.FIFOs(); len(left) != 0 {
