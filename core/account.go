@@ -67,7 +67,7 @@ func (c *Config) account() (account, error) {
 	}
 	if address == "" {
 		if a.name == "" {
-			return a, errors.New("no storage account is set: set account_name, endpoint or connection_string")
+			return a, errors.New("no storage account is set: set account_name (AZURE_STORAGE_ACCOUNT), endpoint or connection_string (AZURE_STORAGE_CONNECTION_STRING)")
 		}
 		if err := checkAccountName(a.name); err != nil {
 			return a, err
