@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -38,9 +39,11 @@ type Retry struct {
 	// Log hears of a new error and of the recovery, not of every try. nil: silent.
 	Log *slog.Logger
 
-	// Retries counts the tries that failed and were followed by another. Read it
+	// Retries counts the tries that failed and are followed by another. Read it
 	// only from the goroutine that calls Do.
 	Retries int64
+	// Tally counts them as well, while Do runs and for many Retrys together. nil: not.
+	Tally *atomic.Int64
 
 	trouble string    // the error last logged; "" while all is well
 	since   time.Time // when the trouble began
@@ -104,11 +107,14 @@ func (r *Retry) Do(ctx context.Context, op, blob string, size int64, try func(co
 			wait = min(wait, left) // and one last try
 		}
 		last = failed.Err
+		r.Retries++
+		if r.Tally != nil {
+			r.Tally.Add(1)
+		}
 		if !sleep(ctx, wait) {
 			return ended()
 		}
 		pause = min(2*pause, limit)
-		r.Retries++
 	}
 }
 

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,7 +34,10 @@ type container struct {
 	// before there is one.
 	life      sync.Mutex
 	state     state
+	unsynced  bool // the state may not be on the disk yet
 	uploading bool
+	account   string                  // that the uploader uses
+	renew     context.CancelCauseFunc // makes it begin anew; nil: it has not begun
 
 	opened   bool
 	spool    *spool.Spool
@@ -70,7 +74,7 @@ func (c *container) open(info *logopt.Info, settings *logopt.Settings) error {
 	case errors.Is(err, fs.ErrNotExist) && info == nil:
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		st = state{}
+		st = state{Settled: true} // until it has started
 	case err != nil: // what is left of it is kept for a person to look at
 		aside := c.dir + badSuffix
 		os.RemoveAll(aside)
@@ -81,7 +85,7 @@ func (c *container) open(info *logopt.Info, settings *logopt.Settings) error {
 		if info == nil {
 			return fs.ErrNotExist
 		}
-		st = state{}
+		st = state{Settled: true}
 	}
 	if info == nil {
 		info = &st.Info
@@ -101,7 +105,10 @@ func (c *container) open(info *logopt.Info, settings *logopt.Settings) error {
 	if err != nil {
 		return err
 	}
-	c.state, c.spool, c.opened = st, sp, true
+	if st.Settled && sp.Stats().Backlog == 0 {
+		st.Marked = sp.End() // offsets were skipped if the machine has been started anew
+	}
+	c.state, c.spool, c.opened, c.unsynced = st, sp, true, true
 	c.settings.Store(settings)
 	c.log = c.d.log.With("container", info.Name())
 	return nil
@@ -127,12 +134,12 @@ func (c *container) start(path string, info *logopt.Info, settings *logopt.Setti
 	c.state.Pipes = append(slices.Clone(c.state.Pipes), path)
 	c.state.Settled = false
 	if c.state.Blob == "" {
-		c.state.Blob = settings.Blob
+		c.state.Blob, c.state.Format, c.state.Compress = settings.Blob, settings.Config.Format, settings.Config.Compress
 		// It may have run before, and its folder be gone.
 		created := info.ContainerCreated
 		c.state.Earlier = time.Since(created) > time.Minute || created.Before(c.d.begun) || c.d.shelf.had(c.id)
 	}
-	if err := c.state.save(c.dir); err != nil {
+	if err := c.save(); err != nil {
 		c.state = before
 		pipe.Close()
 		return fmt.Errorf("keep the log of container %q: %w", info.Name(), err)
@@ -150,7 +157,9 @@ func (c *container) resume() error {
 	if err := c.open(nil, nil); err != nil || c.state.Settled {
 		return err
 	}
-	for _, path := range c.state.Pipes {
+	// All are compared with the spool before anything is appended to it.
+	pipes := make([]*fifo.Pipe, len(c.state.Pipes))
+	for i, path := range c.state.Pipes {
 		pipe, err := fifo.Open(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -159,11 +168,14 @@ func (c *container) resume() error {
 			c.log.Error("the container's pipe cannot be opened again", "err", err)
 		}
 		if err == nil {
+			pipes[i] = pipe
 			if err := c.skip(pipe); err != nil {
 				c.log.Error("what the container's pipe holds cannot be compared with the spool; a few lines may be doubled", "err", err)
 			}
 		}
-		c.attach(path, pipe)
+	}
+	for i, path := range c.state.Pipes {
+		c.attach(path, pipes[i])
 	}
 	c.startUploader()
 	return nil
@@ -183,7 +195,7 @@ func (c *container) skip(pipe *fifo.Pipe) error {
 	return err
 }
 
-// attach begins to read a pipe; nil: one that is gone. life is held.
+// attach begins to read a pipe; nil: one that could not be opened. life is held.
 func (c *container) attach(path string, pipe *fifo.Pipe) {
 	s := newSource(c, path, pipe)
 	if pipe != nil {
@@ -211,7 +223,7 @@ func (c *container) attach(path string, pipe *fifo.Pipe) {
 	d.sources[path] = s
 	c.users++
 	d.mu.Unlock()
-	d.working.Add(1)
+	d.reading.Add(1)
 	c.startUploader()
 	go s.run()
 }
@@ -223,6 +235,9 @@ func (c *container) startUploader() {
 		return
 	}
 	c.uploading = true
+	if c.spool.Stats().Backlog > 0 { // the last process's
+		c.behind.CompareAndSwap(0, time.Now().UnixNano())
+	}
 	c.d.mu.Lock()
 	c.users++
 	c.d.mu.Unlock()
@@ -241,7 +256,7 @@ func (c *container) ended(s *source) {
 	if len(c.state.Pipes) == 0 {
 		c.state.Stopped = time.Now().UTC()
 	}
-	if err := c.state.save(c.dir); err != nil { // the next process then finds the pipe gone
+	if err := c.save(); err != nil { // the next process then finds the pipe gone
 		c.log.Error("that the container has stopped cannot be saved", "err", err)
 	}
 	c.mu.Lock()
@@ -266,6 +281,32 @@ func (c *container) over() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.live
+}
+
+// save writes the state. life is held.
+func (c *container) save() error {
+	c.unsynced = true
+	return c.state.save(c.dir)
+}
+
+// sync brings the log to the disk, with what the next process must know to upload it.
+func (c *container) sync() error {
+	c.life.Lock()
+	opened, sp, unsynced := c.opened, c.spool, c.unsynced
+	c.unsynced = false
+	c.life.Unlock()
+	if !opened {
+		return nil
+	}
+	if unsynced {
+		if err := syncState(c.dir); err != nil {
+			c.life.Lock()
+			c.unsynced = true
+			c.life.Unlock()
+			return err
+		}
+	}
+	return sp.Sync()
 }
 
 // trim gives up what the spool holds of the log that is in the blob.

@@ -27,6 +27,12 @@
 // any instant: the next one opens the pipes again that the state names, skips what
 // it had appended and not yet taken, asks the blob for its cursor and goes on there.
 //
+// When the power fails, a line that has waited for its upload for longer than a few
+// seconds is on the disk, and so is the state that it takes to upload it.
+//
+// A process that is asked to end reads on until its uploads are through, or their time
+// is: a pipe is gone for good once its container's Stop has been answered.
+//
 // Starting and stopping a container never waits for the network. A blob is marked as
 // complete when the container has stopped and all of its log is in: by the process
 // that saw it stop, or by a later one.

@@ -55,10 +55,12 @@ type Driver struct {
 	big        chan struct{} // a token for each big batch that is under way
 
 	recovered chan struct{}      // closed when the logs of the last process are taken over
-	closing   chan struct{}      // closed when the process is to end: sources stop, uploaders finish
+	closing   chan struct{}      // closed when the process is to end: nothing starts, uploaders finish
 	ctx       context.Context    // of the uploads
 	cancel    context.CancelFunc // ends them
-	working   sync.WaitGroup     // sources and uploaders
+	working   sync.WaitGroup     // calls of Start, uploaders, safeguard
+	leaving   chan struct{}      // closed after them: sources let go of their pipes
+	reading   sync.WaitGroup     // sources
 
 	commits, retries atomic.Int64
 	lost             atomic.Int64 // bytes that are nowhere: dropped, or damaged on the disk
@@ -91,7 +93,7 @@ func New(cfg Config) (*Driver, error) {
 		stores:    stores{transport: cfg.Transport, log: log, open: make(map[string]*core.Store)},
 		shelf:     shelf{dir: dir, limit: cfg.CacheTotal, log: log},
 		big:       make(chan struct{}, bigBatches),
-		recovered: make(chan struct{}), closing: make(chan struct{}),
+		recovered: make(chan struct{}), closing: make(chan struct{}), leaving: make(chan struct{}),
 		containers: make(map[string]*container), sources: make(map[string]*source),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -101,7 +103,8 @@ func New(cfg Config) (*Driver, error) {
 
 // safeguard brings to the disk what has waited long for its upload. In an outage a
 // loss of power then takes seconds of the logs, and not what the kernel happens to
-// hold; while all is well nothing waits, and no disk is bothered.
+// hold; while all is well nothing waits, and no disk is bothered. What keeps a log
+// waiting may also be a key that is refused, and has been replaced.
 func (d *Driver) safeguard() {
 	tick := time.NewTicker(safe)
 	defer tick.Stop()
@@ -121,9 +124,10 @@ func (d *Driver) safeguard() {
 		}
 		d.mu.Unlock()
 		for _, c := range waiting {
-			if err := c.spool.Sync(); err != nil {
+			if err := c.sync(); err != nil {
 				c.log.Error("a log that waits for its upload cannot be brought to the disk", "err", err)
 			}
+			c.reconsider()
 			d.release(c)
 		}
 	}
@@ -152,6 +156,9 @@ func (d *Driver) Recover() {
 }
 
 func (d *Driver) recover(id string) error {
+	if d.shelf.restore(id) {
+		return nil
+	}
 	c := d.acquire(id)
 	defer d.release(c)
 	err := c.resume()
@@ -178,9 +185,10 @@ func (d *Driver) Start(pipe string, info *logopt.Info) error {
 	if _, err := d.stores.get(settings); err != nil {
 		return err
 	}
-	if d.isClosing() {
+	if !d.work() {
 		return errClosing
 	}
+	defer d.working.Done()
 	c := d.acquire(info.ContainerID)
 	defer d.release(c)
 	return c.start(pipe, info, settings)
@@ -190,16 +198,16 @@ func (d *Driver) Start(pipe string, info *logopt.Info) error {
 // two seconds: the rest is then taken behind it. Upload goes on behind it in any case.
 func (d *Driver) Stop(pipe string) {
 	timeout := time.After(stopWithin)
-	select {
-	case <-d.recovered:
-	case <-timeout:
-		return // Recover finds the pipe's other end closed
-	}
-	d.mu.Lock()
-	s := d.sources[pipe]
-	d.mu.Unlock()
-	if s == nil {
-		return // it has ended by itself
+	s := d.source(pipe)
+	if s == nil { // it has ended by itself, or is not taken over yet
+		select {
+		case <-d.recovered:
+		case <-timeout:
+			return // Recover finds the pipe's other end closed
+		}
+		if s = d.source(pipe); s == nil {
+			return
+		}
 	}
 	s.end()
 	select {
@@ -209,15 +217,19 @@ func (d *Driver) Stop(pipe string) {
 	}
 }
 
+func (d *Driver) source(pipe string) *source {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.sources[pipe]
+}
+
 // Close ends the process's part: pipes stay as they are, for the next process to read
-// on, and what is in the spools is uploaded until ctx ends.
+// on, and what is in the spools is uploaded until ctx ends. Up to then pipes are read:
+// a container may stop meanwhile, and dockerd destroys its pipe when Stop has returned.
 func (d *Driver) Close(ctx context.Context) {
 	<-d.recovered
-	close(d.closing)
 	d.mu.Lock()
-	for _, s := range d.sources {
-		s.interrupt()
-	}
+	close(d.closing)
 	for _, c := range d.containers {
 		c.wake()
 	}
@@ -226,7 +238,26 @@ func (d *Driver) Close(ctx context.Context) {
 	d.working.Wait()
 	stop()
 	d.cancel()
+
+	close(d.leaving)
+	d.mu.Lock()
+	for _, s := range d.sources {
+		s.interrupt()
+	}
+	d.mu.Unlock()
+	d.reading.Wait()
 	d.lock.Close()
+}
+
+// work counts a call that Close waits for. Not so, the process is to end.
+func (d *Driver) work() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.isClosing() {
+		return false
+	}
+	d.working.Add(1)
+	return true
 }
 
 // makeRoom gives up what is on the disk for docker logs alone. It reports whether that
@@ -254,9 +285,11 @@ func (d *Driver) makeRoom() bool {
 	return freed > 0
 }
 
-func (d *Driver) isClosing() bool {
+func (d *Driver) isClosing() bool { return isClosed(d.closing) }
+
+func isClosed(ch <-chan struct{}) bool {
 	select {
-	case <-d.closing:
+	case <-ch:
 		return true
 	default:
 		return false
@@ -307,11 +340,4 @@ func validID(id string) bool {
 }
 
 // Ready reports that the logs of the last process are taken over.
-func (d *Driver) Ready() bool {
-	select {
-	case <-d.recovered:
-		return true
-	default:
-		return false
-	}
-}
+func (d *Driver) Ready() bool { return isClosed(d.recovered) }

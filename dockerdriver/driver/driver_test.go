@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/liveblob/azureblob/core/azuretest"
+	"github.com/liveblob/azureblob/core/record"
 	"github.com/liveblob/azureblob/dockerdriver/frame"
 	"github.com/liveblob/azureblob/dockerdriver/logopt"
 )
@@ -34,7 +35,25 @@ type machine struct {
 	dir    string
 	env    map[string]string
 	driver *Driver
-	logged bytes.Buffer
+	logged journal
+}
+
+// journal is a log that can be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 func newMachine(t testing.TB) *machine {
@@ -48,7 +67,7 @@ func newMachine(t testing.TB) *machine {
 	t.Cleanup(func() {
 		m.halt(0)
 		if t.Failed() {
-			t.Logf("the driver said:\n%s", m.logged.Bytes())
+			t.Logf("the driver said:\n%s", m.logged.String())
 		}
 	})
 	return m
@@ -56,16 +75,22 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) boot() {
 	m.t.Helper()
+	m.create()
+	m.driver.Recover()
+}
+
+// create makes a driver that has not taken over anything yet.
+func (m *machine) create() {
+	m.t.Helper()
 	d, err := New(Config{
 		Dir: filepath.Join(m.dir, "state"), Transport: &http.Client{Transport: m.Server.Transport()}, Orphan: 100 * time.Millisecond,
 		Log:  slog.New(slog.NewTextHandler(&m.logged, nil)),
-		Host: &logopt.Host{Lookup: func(name string) (string, bool) { v, ok := m.env[name]; return v, ok }, Hostname: "host1"},
+		Host: &logopt.Host{Lookup: func(name string) (string, bool) { v, ok := m.env[name]; return v, ok }, Hostname: "host1", ProfileDir: m.dir},
 	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	m.driver = d
-	d.Recover()
 }
 
 // halt ends the driver; with no grace it stops in the middle of whatever it does.
@@ -329,5 +354,47 @@ func TestManyLives(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A log goes on in the format and compression in which it was begun, whatever is set
+// meanwhile: by a restart of the plugin, of the container, or when its folder is gone.
+func TestFormatStays(t *testing.T) {
+	m := newMachine(t)
+	m.env["AZUREBLOB_COMPRESS"], m.env["AZUREBLOB_FORMAT"] = "zstd", "text"
+	in := info("web")
+	p := m.run(in)
+	p.write(frame.Entry{Source: "stdout", Time: 1, Line: []byte("one")})
+	until(t, "the line is readable", func() bool { return len(m.Blobs("logs")) > 0 })
+
+	m.env["AZUREBLOB_COMPRESS"], m.env["AZUREBLOB_FORMAT"] = "none", "json"
+	m.halt(time.Second)
+	m.boot()
+	p.write(frame.Entry{Source: "stdout", Time: 2, Line: []byte("two")})
+	p.stop()
+	m.complete("web.log")
+	p = m.run(in)
+	p.write(frame.Entry{Source: "stdout", Time: 3, Line: []byte("three")})
+	p.stop()
+	m.settled()
+	m.driver.shelf.clear()
+	p = m.run(in)
+	p.write(frame.Entry{Source: "stdout", Time: 4, Line: []byte("four")})
+	p.stop()
+	m.settled()
+
+	b := m.complete("web.log")
+	plain, err := record.NewDecoder("zstd", bytes.NewReader(b.Content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(plain)
+	want := "1970-01-01T00:00:00.000000001Z stdout F one\n1970-01-01T00:00:00.000000002Z stdout F two\n" +
+		"1970-01-01T00:00:00.000000003Z stdout F three\n1970-01-01T00:00:00.000000004Z stdout F four\n"
+	if err != nil || string(got) != want {
+		t.Errorf("the log is\n%s%v", got, err)
+	}
+	if b.ContentEncoding != "zstd" {
+		t.Errorf("its encoding is %q", b.ContentEncoding)
 	}
 }

@@ -13,12 +13,12 @@ import (
 // of its own, as every line over 16 KiB does in json-file.
 const (
 	maxLine  = 32 << 20 // bytes
-	maxShort = 1 << 20  // where the process holds too much already
+	maxShort = 1 << 18  // where the process holds too much already
 	maxHeld  = 64 << 20 // bytes that all logs of the process hold together
 	maxWait  = 2 * time.Second
 )
 
-// holding is what all joiners hold, in bytes.
+// holding is what all joiners hold, and long lines on their way to a blob, in bytes.
 var holding atomic.Int64
 
 // joiner makes lines of frames. dockerd cuts a line every 16 KiB, and the parts of

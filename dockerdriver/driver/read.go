@@ -47,10 +47,10 @@ func (c *container) replay(info *logopt.Info) (replay.Config, error) {
 	c.life.Lock()
 	defer c.life.Unlock()
 	rc := replay.Config{Ended: c.over()}
-	var name string
+	var name, kind string // as the log was begun
 	switch err := c.open(nil, nil); {
 	case err == nil:
-		rc.Spool, rc.Earlier, name = c.spool, c.state.Earlier, c.state.Blob
+		rc.Spool, rc.Earlier, name, kind = c.spool, c.state.Earlier, c.state.Blob, c.state.Format
 	case !errors.Is(err, fs.ErrNotExist):
 		return rc, fmt.Errorf("read the log of container %q: %w", info.Name(), err)
 	}
@@ -62,9 +62,9 @@ func (c *container) replay(info *logopt.Info) (replay.Config, error) {
 		return rc, nil
 	}
 	if name == "" {
-		name = settings.Blob
+		name, kind = settings.Blob, settings.Config.Format
 	}
-	format, err := record.ParseFormat(settings.Config.Format)
+	format, err := record.ParseFormat(kind)
 	if err != nil {
 		return rc, err
 	}

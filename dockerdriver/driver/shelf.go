@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -46,6 +47,31 @@ func (s *shelf) put(id string, bytes int64, stopped time.Time) {
 	s.books = slices.Insert(s.books, i, book{id, bytes, stopped})
 	s.total += bytes
 	s.shrink(shelved, s.limit)
+}
+
+// restore puts a folder back that the last process has left, and reports whether it
+// belongs here. The spool is not opened: that reads megabytes, and Start has to wait.
+func (s *shelf) restore(id string) bool {
+	dir := filepath.Join(s.dir, id)
+	st, err := readState(filepath.Join(dir, stateName))
+	if err != nil || !st.Settled {
+		return false
+	}
+	files, err := os.ReadDir(filepath.Join(dir, "spool"))
+	if err != nil {
+		return false
+	}
+	var size int64
+	for _, f := range files {
+		if info, err := f.Info(); err == nil && strings.HasSuffix(f.Name(), ".seg") {
+			size += info.Size()
+		}
+	}
+	if size == 0 {
+		return false // it goes when it is closed
+	}
+	s.put(id, size, st.Stopped)
+	return true
 }
 
 // clear removes all, and gives their size.

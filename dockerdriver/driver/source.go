@@ -3,9 +3,11 @@ package driver
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/liveblob/azureblob/dockerdriver/fifo"
@@ -56,15 +58,18 @@ func (s *source) interrupt() {
 // run moves the pipe's frames to the spool until it ends.
 func (s *source) run() {
 	s.await()
-	if s.copy() {
+	ended := s.copy()
+	if ended {
 		s.c.ended(s)
 	}
 	if s.pipe != nil {
 		s.pipe.Close()
 	}
-	close(s.done)
+	if ended {
+		close(s.done)
+	}
 	s.c.d.release(s.c)
-	s.c.d.working.Done()
+	s.c.d.reading.Done()
 }
 
 // await lets the sources before this one end: theirs is the older output, and dockerd
@@ -76,7 +81,7 @@ func (s *source) await() {
 		case <-b.done:
 		case <-s.ending:
 			return
-		case <-s.c.d.closing:
+		case <-s.c.d.leaving:
 			return
 		case <-patience:
 			return
@@ -87,7 +92,7 @@ func (s *source) await() {
 
 // copy reports whether the source has ended; it has not when the process ends.
 func (s *source) copy() bool {
-	if s.pipe == nil {
+	if s.pipe == nil && (!exists(s.path) || !s.reopen()) {
 		return s.orphaned()
 	}
 	var trouble full
@@ -100,7 +105,7 @@ func (s *source) copy() bool {
 		s.refused = nil
 		err := move(s.take)
 		switch {
-		case s.c.d.isClosing():
+		case isClosed(s.c.d.leaving):
 			return false
 		case err == io.EOF:
 			return s.orphaned()
@@ -124,27 +129,39 @@ func (s *source) copy() bool {
 	}
 }
 
-// reopen begins anew with a pipe that failed, as a new process would.
+// reopen begins anew with a pipe that failed, as a new process would. It reports
+// whether there is one; as long as it only cannot be opened, its container waits.
 func (s *source) reopen() bool {
-	select {
-	case <-time.After(time.Second):
-	case <-s.c.d.closing:
-		return true
-	}
-	pipe, err := fifo.Open(s.path)
-	if err != nil {
-		s.c.log.Error("the container's pipe cannot be opened again", "err", err)
-		return false
+	var pipe *fifo.Pipe
+	for reported := false; pipe == nil; {
+		select {
+		case <-time.After(time.Second):
+		case <-s.c.d.leaving:
+			return false
+		}
+		var err error
+		if pipe, err = fifo.Open(s.path); err == nil {
+			break
+		}
+		if !reported {
+			reported = true
+			s.c.log.Error("the container's pipe cannot be opened again", "err", err)
+		}
+		if errors.Is(err, fs.ErrNotExist) || s.asked.Load() {
+			return false
+		}
 	}
 	pipe.Dropped = s.dropped
 	if err := s.c.skip(pipe); err != nil {
 		s.c.log.Error("the container's pipe cannot be compared with the spool; a few lines may be doubled", "err", err)
 	}
 	s.mu.Lock()
-	s.pipe.Close()
+	if s.pipe != nil {
+		s.pipe.Close()
+	}
 	s.pipe = pipe
 	s.mu.Unlock()
-	if s.asked.Load() || s.c.d.isClosing() {
+	if s.asked.Load() || isClosed(s.c.d.leaving) {
 		s.interrupt()
 	}
 	return true
@@ -158,7 +175,7 @@ func (s *source) orphaned() bool {
 	case <-s.superseded:
 	case <-time.After(s.c.d.cfg.Orphan):
 		s.c.log.Info("dockerd has closed the container's pipe and not come back: the container is taken for stopped")
-	case <-s.c.d.closing:
+	case <-s.c.d.leaving:
 		return false
 	}
 	os.Remove(s.path) // dockerd does that where it lives to see the end
@@ -190,10 +207,11 @@ type full struct{ reported bool }
 // wait makes room if that is wished, or waits a moment for the uploader to do it.
 func (f *full) wait(c *container, err error) {
 	limit := errors.Is(err, spool.ErrFull)
-	if !limit && c.d.makeRoom() {
+	disk := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if disk && c.d.makeRoom() {
 		return
 	}
-	if c.settings.Load().DropOldest {
+	if (limit || disk) && c.settings.Load().DropOldest {
 		from, to, dropErr := c.spool.DropOldest(c.settings.Load().SpoolSize / 8)
 		if n := to - from; dropErr == nil && n > 0 {
 			if !f.reported {
@@ -214,7 +232,7 @@ func (f *full) wait(c *container, err error) {
 	}
 	select {
 	case <-time.After(50 * time.Millisecond):
-	case <-c.d.closing:
+	case <-c.d.leaving:
 	}
 }
 

@@ -15,14 +15,16 @@ import (
 // state is what a container's folder says besides the spool. It is written whenever
 // the container starts or stops, and once more when its blob is complete.
 type state struct {
-	Info    logopt.Info `json:"info"`              // of the newest StartLogging
-	Pipes   []string    `json:"pipes,omitempty"`   // that are open
-	Blob    string      `json:"blob"`              // the log's first; the container keeps it when it is renamed
-	Begun   bool        `json:"begun,omitempty"`   // something of the spool is in the blob
-	Earlier bool        `json:"earlier,omitempty"` // the blob may have lines from before the spool was made
-	Stopped time.Time   `json:"stopped,omitzero"`  // when the last pipe ended
-	Marked  int64       `json:"marked,omitempty"`  // where the spool ended when the blob was marked as complete
-	Settled bool        `json:"settled,omitempty"` // nothing is left to do
+	Info     logopt.Info `json:"info"`            // of the newest StartLogging
+	Pipes    []string    `json:"pipes,omitempty"` // that are open
+	Blob     string      `json:"blob"`            // the log's first; the container keeps it when it is renamed
+	Format   string      `json:"format"`          // of the log, and its compression: as it was begun, so it goes on
+	Compress string      `json:"compress"`
+	Begun    bool        `json:"begun,omitempty"`   // something of the spool is in the blob
+	Earlier  bool        `json:"earlier,omitempty"` // the blob may have lines from before the spool was made
+	Stopped  time.Time   `json:"stopped,omitzero"`  // when the last pipe ended
+	Marked   int64       `json:"marked,omitempty"`  // where the spool ended when the blob was marked as complete
+	Settled  bool        `json:"settled,omitempty"` // nothing is left to do
 }
 
 const (
@@ -88,6 +90,23 @@ func (s *state) save(dir string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
+	}
+	return nil
+}
+
+// syncState returns when the state that was saved last is on the disk.
+func syncState(dir string) error {
+	for _, path := range []string{filepath.Join(dir, stateName), dir, filepath.Dir(dir)} {
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) { // a newer one is being saved
+			continue
+		}
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("sync state: %w", err)
+		}
 	}
 	return nil
 }

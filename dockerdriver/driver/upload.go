@@ -2,6 +2,7 @@ package driver
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,9 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/liveblob/azureblob/core"
 	"github.com/liveblob/azureblob/core/liveblob"
 	"github.com/liveblob/azureblob/core/record"
 	"github.com/liveblob/azureblob/dockerdriver/frame"
+	"github.com/liveblob/azureblob/dockerdriver/logopt"
 	"github.com/liveblob/azureblob/dockerdriver/spool"
 )
 
@@ -43,6 +46,9 @@ func (c *container) upload() {
 			continue
 		}
 		again = false
+		if errors.Is(err, errRenewed) {
+			continue
+		}
 		c.log.Error("the log cannot be uploaded for now; it is kept, and tried again in a minute", "err", err)
 		select {
 		case <-time.After(pause):
@@ -52,8 +58,25 @@ func (c *container) upload() {
 	}
 }
 
-// errClosing ends an uploader with the process.
-var errClosing = errors.New("the log driver is being stopped")
+// errClosing ends an uploader with the process, and errRenewed a request that waits.
+var (
+	errClosing = errors.New("the log driver is being stopped")
+	errRenewed = errors.New("the account's settings have changed")
+)
+
+// reconsider makes the uploader begin anew if its account or credentials have changed,
+// in a profile: a request with the old ones may be tried again for ever.
+func (c *container) reconsider() {
+	c.life.Lock()
+	info, account, renew := c.state.Info, c.account, c.renew
+	c.life.Unlock()
+	if renew == nil {
+		return
+	}
+	if settings, err := c.d.cfg.Host.Settings(&info); err == nil && settings.Account != account {
+		renew(errRenewed)
+	}
+}
 
 // ship is one Writer's life. nil: the log has ended and is in the blob.
 func (c *container) ship() error {
@@ -69,7 +92,9 @@ func (c *container) ship() error {
 			return err
 		}
 	}
-	u, err := c.newUploader()
+	ctx, renew := context.WithCancelCause(c.d.ctx)
+	defer renew(nil)
+	u, err := c.newUploader(ctx, renew)
 	if err != nil {
 		return err
 	}
@@ -129,7 +154,7 @@ func (c *container) settle(marked int64) bool {
 		return false
 	}
 	c.state.Settled = true
-	if err := c.state.save(c.dir); err != nil { // then the next process asks the blob again
+	if err := c.save(); err != nil { // then the next process asks the blob again
 		c.log.Error("that the log is complete cannot be saved", "err", err)
 	}
 	c.uploading = false
@@ -158,6 +183,7 @@ func (c *container) wait(changed <-chan struct{}, limit time.Duration) error {
 // uploader is what a log needs while it is uploaded.
 type uploader struct {
 	c        *container
+	ctx      context.Context
 	writer   *liveblob.Writer
 	format   record.Format
 	compress record.Compressor
@@ -175,17 +201,19 @@ type uploader struct {
 
 	out    []byte    // the batch of records; nil between commits
 	big    bool      // it has a token
+	long   int64     // bytes of it that are long lines, and count as held
 	filled time.Time // when it was begun to be filled
 	begun  time.Time // when the last commit was begun
 
-	retries int64 // of the writer, that are counted
 }
 
-func (c *container) newUploader() (*uploader, error) {
+// newUploader makes one whose requests ctx ends. renew does so when the account's
+// settings have changed.
+func (c *container) newUploader(ctx context.Context, renew context.CancelCauseFunc) (*uploader, error) {
 	c.life.Lock()
-	info, name := c.state.Info, c.state.Blob
+	st := c.state
 	c.life.Unlock()
-	settings, err := c.d.cfg.Host.Settings(&info) // anew: the plugin's settings may have been mended
+	settings, err := c.d.cfg.Host.Settings(&st.Info) // anew: the plugin's settings may have been mended
 	if err != nil {
 		return nil, err
 	}
@@ -193,22 +221,27 @@ func (c *container) newUploader() (*uploader, error) {
 	if err != nil {
 		return nil, err
 	}
-	format, err := record.ParseFormat(settings.Config.Format)
+	c.life.Lock()
+	c.account, c.renew = settings.Account, renew
+	c.life.Unlock()
+	if st.Earlier && !st.Begun {
+		if err := c.asBegun(ctx, store, settings, &st); err != nil {
+			return nil, err
+		}
+	}
+	format, err := record.ParseFormat(st.Format)
 	if err != nil {
 		return nil, err
 	}
-	compress, err := record.NewCompressor(settings.Config.Compress)
+	compress, err := record.NewCompressor(st.Compress)
 	if err != nil {
 		return nil, err
-	}
-	if name == "" {
-		name = settings.Blob
 	}
 	cfg := liveblob.Config{
-		Container: store.Container(), Name: name, Stream: c.id, Fork: true,
+		Container: store.Container(), Name: st.Blob, Stream: c.id, Fork: true,
 		ContentType: cmp.Or(settings.Config.ContentType, format.ContentType()), Metadata: settings.Metadata, Tags: settings.Config.Tags,
 		CompleteTier: settings.Config.TierOnComplete, MaxSize: int64(settings.Config.MaxSize),
-		Retry: liveblob.Retry{Denied: true, Log: c.d.storageLog}, Log: c.log,
+		Retry: c.d.retry(), Log: c.log,
 	}
 	if compress != nil {
 		cfg.ContentEncoding = compress.Encoding()
@@ -217,11 +250,11 @@ func (c *container) newUploader() (*uploader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.Resume(c.d.ctx); err != nil {
+	if err := w.Resume(ctx); err != nil {
 		return nil, err
 	}
 	u := &uploader{
-		c: c, writer: w, format: format, compress: compress,
+		c: c, ctx: ctx, writer: w, format: format, compress: compress,
 		attrs: settings.Attrs, metadata: settings.Metadata, interval: settings.Config.FlushInterval,
 		joiner: newJoiner(), done: w.State().Cursor,
 	}
@@ -238,15 +271,43 @@ func (c *container) newUploader() (*uploader, error) {
 	return u, nil
 }
 
+// asBegun lets a log go on as its blob was begun, when the container's folder was given
+// up since and the settings have changed: no reader takes a mixture.
+func (c *container) asBegun(ctx context.Context, store *core.Store, settings *logopt.Settings, st *state) error {
+	blob, err := liveblob.Look(ctx, store.Container(), st.Blob, c.d.retry())
+	switch {
+	case errors.Is(err, liveblob.ErrNotFound), err == nil && blob.Stream != c.id:
+		return nil
+	case err != nil:
+		return err
+	}
+	st.Compress = blob.ContentEncoding
+	ours := settings.Config.ContentType == "" // or the type says nothing of the format
+	isJSON := blob.ContentType == record.JSON.ContentType()
+	switch wantJSON := st.Format == record.JSON.String(); {
+	case ours && isJSON && !wantJSON:
+		st.Format = record.JSON.String()
+	case ours && !isJSON && wantJSON:
+		st.Format = record.Text.String()
+	}
+	c.note(func(s *state) { s.Format, s.Compress = st.Format, st.Compress })
+	return nil
+}
+
+// retry is how a log's requests are tried: for ever, for the log is safe on the disk.
+func (d *Driver) retry() liveblob.Retry {
+	return liveblob.Retry{Denied: true, Log: d.storageLog, Tally: &d.retries}
+}
+
 // note changes the state, and saves it if that is news.
 func (c *container) note(change func(*state)) {
 	c.life.Lock()
 	defer c.life.Unlock()
-	begun, earlier := c.state.Begun, c.state.Earlier
-	if change(&c.state); c.state.Begun == begun && c.state.Earlier == earlier {
+	before := c.state
+	if change(&c.state); c.state.Begun == before.Begun && c.state.Earlier == before.Earlier && c.state.Format == before.Format && c.state.Compress == before.Compress {
 		return
 	}
-	if err := c.state.save(c.dir); err != nil {
+	if err := c.save(); err != nil {
 		c.log.Error("what is known of the blob cannot be saved", "err", err)
 	}
 }
@@ -393,7 +454,12 @@ func (u *uploader) isFull() bool {
 
 func (u *uploader) emit(r *record.Record) {
 	r.Attrs = u.attrs
+	n := len(u.out)
 	u.out = u.format.Append(u.out, r)
+	if n = len(u.out) - n; n > maxShort {
+		u.long += int64(n)
+		holding.Add(int64(n))
+	}
 }
 
 // gap takes note that a range of the spool is not to be had.
@@ -448,7 +514,7 @@ func (u *uploader) commit(complete bool) error {
 	if complete {
 		commit = u.writer.Complete
 	}
-	if err := commit(u.c.d.ctx, data, cursor); err != nil {
+	if err := commit(u.ctx, data, cursor); err != nil {
 		return err
 	}
 	u.free()
@@ -463,9 +529,6 @@ func (u *uploader) commit(complete bool) error {
 func (u *uploader) committed() error {
 	c := u.c
 	c.d.commits.Add(1)
-	retries := u.writer.State().Retries
-	c.d.retries.Add(retries - u.retries)
-	u.retries = retries
 	c.uploaded.Store(u.cursor.offset)
 	if c.spool.End() == u.cursor.offset {
 		c.behind.Store(0)
@@ -511,6 +574,8 @@ func (u *uploader) free() {
 		buffers.put(u.out)
 		u.out = nil
 	}
+	holding.Add(-u.long)
+	u.long = 0
 	if u.big {
 		<-u.c.d.big
 		u.big = false
