@@ -75,17 +75,16 @@ func (c *container) open(info *logopt.Info, settings *logopt.Settings) error {
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		st = state{Settled: true} // until it has started
-	case err != nil: // what is left of it is kept for a person to look at
-		aside := c.dir + badSuffix
-		os.RemoveAll(aside)
-		if renameErr := os.Rename(c.dir, aside); renameErr != nil {
-			return errors.Join(err, renameErr)
+	case errors.Is(err, errDamaged):
+		if err := c.setAside(err); err != nil {
+			return err
 		}
-		c.log.Error("the state of a container's log cannot be read: what was not uploaded is kept aside", "folder", aside, "err", err)
 		if info == nil {
 			return fs.ErrNotExist
 		}
 		st = state{Settled: true}
+	case err != nil:
+		return err
 	}
 	if info == nil {
 		info = &st.Info
@@ -111,6 +110,20 @@ func (c *container) open(info *logopt.Info, settings *logopt.Settings) error {
 	c.state, c.spool, c.opened, c.unsynced = st, sp, true, true
 	c.settings.Store(settings)
 	c.log = c.d.log.With("container", info.Name())
+	return nil
+}
+
+// setAside keeps a folder whose state cannot be read, for a person to look at.
+func (c *container) setAside(why error) error {
+	aside := c.dir + badSuffix
+	err := os.RemoveAll(aside)
+	if err == nil {
+		err = os.Rename(c.dir, aside)
+	}
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	c.log.Error("the state of a container's log cannot be read: what was not uploaded is kept aside", "folder", aside, "err", why)
 	return nil
 }
 

@@ -18,7 +18,8 @@
 // all is in the blob, docker logs while it reads. When the last one goes the folder
 // is on the shelf, where it serves docker logs until newer ones need the room.
 // container.life serialises all that changes the state; it is held across disk I/O
-// and never across the network. Driver.mu guards the maps alone.
+// and never across the network. Driver.mu guards the maps and users, container.mu the
+// sources, shelf.mu the shelf. They are taken in this order: life, then one of these.
 //
 // # What is guaranteed
 //

@@ -25,7 +25,7 @@ import (
 type Config struct {
 	Dir        string       // where logs are kept until they are uploaded, and for docker logs
 	Host       *logopt.Host // what the plugin was set to
-	CacheTotal int64        // bytes kept for docker logs of stopped containers; 0: 1 GiB
+	CacheTotal int64        // bytes kept for docker logs of stopped containers
 	// Orphan is how long a container whose pipe dockerd has closed without a word may
 	// take to come back; 0: a minute.
 	Orphan    time.Duration
@@ -36,7 +36,7 @@ type Config struct {
 const (
 	// stopWithin bounds Stop, which runs under the container's lock in dockerd: docker
 	// stop, inspect and rm wait for it.
-	stopWithin = 1800 * time.Millisecond
+	stopWithin = 1500 * time.Millisecond
 	// safe is how long a line may wait for its upload and not be safe on the disk.
 	safe = 5 * time.Second
 	// bigBatches is how many uploads of more than 64 KiB may be under way.
@@ -68,12 +68,12 @@ type Driver struct {
 	mu         sync.Mutex            // never held across I/O
 	containers map[string]*container // those in memory, by ID
 	sources    map[string]*source    // by the pipe's path
+	roomMade   time.Time             // when makeRoom did something last
 }
 
 // New takes the folder, which no other process may have. Recover must follow, and
 // until that has returned Start, Stop and Read wait.
 func New(cfg Config) (*Driver, error) {
-	cfg.CacheTotal = cmp.Or(cfg.CacheTotal, 1<<30)
 	cfg.Orphan = cmp.Or(cfg.Orphan, time.Minute)
 	log := cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	dir := filepath.Join(cfg.Dir, "containers")
@@ -162,8 +162,11 @@ func (d *Driver) recover(id string) error {
 	c := d.acquire(id)
 	defer d.release(c)
 	err := c.resume()
-	if errors.Is(err, fs.ErrNotExist) { // nothing was ever read for it
-		return os.RemoveAll(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if segments, _ := filepath.Glob(filepath.Join(c.dir, "spool", "*.seg")); segments == nil {
+			return os.RemoveAll(c.dir) // its container never started
+		}
+		return c.setAside(err)
 	}
 	return err
 }
@@ -258,31 +261,6 @@ func (d *Driver) work() bool {
 	}
 	d.working.Add(1)
 	return true
-}
-
-// makeRoom gives up what is on the disk for docker logs alone. It reports whether that
-// was anything.
-func (d *Driver) makeRoom() bool {
-	d.mu.Lock()
-	var all []*container
-	for _, c := range d.containers {
-		c.users++
-		all = append(all, c)
-	}
-	d.mu.Unlock()
-	freed := d.shelf.clear()
-	for _, c := range all {
-		n, err := c.trim()
-		if err != nil {
-			c.log.Error("what is uploaded cannot be removed from the disk", "err", err)
-		}
-		freed += n
-		d.release(c)
-	}
-	if freed > 0 {
-		d.storageLog.Warn("the disk is full: what was kept on it for docker logs is given up, and read from the blobs", "bytes", freed)
-	}
-	return freed > 0
 }
 
 func (d *Driver) isClosing() bool { return isClosed(d.closing) }

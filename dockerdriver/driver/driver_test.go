@@ -83,7 +83,7 @@ func (m *machine) boot() {
 func (m *machine) create() {
 	m.t.Helper()
 	d, err := New(Config{
-		Dir: filepath.Join(m.dir, "state"), Transport: &http.Client{Transport: m.Server.Transport()}, Orphan: 100 * time.Millisecond,
+		Dir: filepath.Join(m.dir, "state"), CacheTotal: 1 << 30, Transport: &http.Client{Transport: m.Server.Transport()}, Orphan: 100 * time.Millisecond,
 		Log:  slog.New(slog.NewTextHandler(&m.logged, nil)),
 		Host: &logopt.Host{Lookup: func(name string) (string, bool) { v, ok := m.env[name]; return v, ok }, Hostname: "host1", ProfileDir: m.dir},
 	})

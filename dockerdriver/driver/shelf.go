@@ -22,13 +22,13 @@ type shelf struct {
 	books []book // by the time they were put here
 	total int64
 
-	// What was removed since turned, and in the minute or more before that.
-	removed, earlier map[string]bool
-	turned           time.Time
+	removed []string // the folders that were removed last
 }
 
-// shelved is how many folders there may be, however small.
-const shelved = 100
+const (
+	shelved    = 100  // folders there may be, however small
+	remembered = 1000 // of those that were removed
+)
 
 // A folder is renamed before it is removed, so that half of one is never found.
 const goneSuffix = ".gone"
@@ -94,18 +94,16 @@ func (s *shelf) shrink(books int, bytes int64) {
 		if err := remove(filepath.Join(s.dir, b.id)); err != nil {
 			s.log.Error("the folder of an old log cannot be removed", "err", err)
 		}
-		if time.Since(s.turned) > time.Minute {
-			s.removed, s.earlier, s.turned = make(map[string]bool), s.removed, time.Now()
-		}
-		s.removed[b.id] = true
+		s.removed = append(s.removed, b.id)
+		s.removed = s.removed[max(0, len(s.removed)-remembered):]
 	}
 }
 
-// had reports that a folder was here and was removed within the last minute.
+// had reports that a folder was here and was removed not long ago.
 func (s *shelf) had(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.removed[id] || s.earlier[id]
+	return slices.Contains(s.removed, id)
 }
 
 // take removes a folder from the shelf, to be used again.

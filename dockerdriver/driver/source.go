@@ -7,12 +7,10 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/liveblob/azureblob/dockerdriver/fifo"
 	"github.com/liveblob/azureblob/dockerdriver/frame"
-	"github.com/liveblob/azureblob/dockerdriver/spool"
 )
 
 // source is one pipe of a container, from StartLogging to its end. A container has
@@ -198,47 +196,5 @@ func (s *source) dropped(n int, why error) {
 	line := gapLine(int64(n), why.Error())
 	if err := s.take(frame.Append(nil, &frame.Entry{Source: "stderr", Time: time.Now().UnixNano(), Line: line})); err != nil {
 		s.c.log.Error("the gap cannot be marked in the log", "err", err)
-	}
-}
-
-// full is a spool that takes no more, be it by its own limit or the disk's.
-type full struct{ reported bool }
-
-// wait makes room if that is wished, or waits a moment for the uploader to do it.
-func (f *full) wait(c *container, err error) {
-	limit := errors.Is(err, spool.ErrFull)
-	disk := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	if disk && c.d.makeRoom() {
-		return
-	}
-	if (limit || disk) && c.settings.Load().DropOldest {
-		from, to, dropErr := c.spool.DropOldest(c.settings.Load().SpoolSize / 8)
-		if n := to - from; dropErr == nil && n > 0 {
-			if !f.reported {
-				f.reported = true
-				c.log.Warn("the spool is full; its oldest lines are dropped", "first", n, "err", err)
-			}
-			return
-		}
-	}
-	if !f.reported {
-		f.reported = true
-		if limit {
-			c.log.Warn("the spool is full: the container's output waits until some of it is uploaded (azureblob-spool-size, azureblob-on-full)",
-				"bytes", c.settings.Load().SpoolSize)
-		} else {
-			c.log.Error("the container's output waits: it cannot be written to the disk", "err", err)
-		}
-	}
-	select {
-	case <-time.After(50 * time.Millisecond):
-	case <-c.d.leaving:
-	}
-}
-
-func (f *full) over(c *container) {
-	if f.reported && c.spool.Stats().Backlog < c.settings.Load().SpoolSize/2 {
-		f.reported = false
-		c.log.Info("the spool has room again")
 	}
 }

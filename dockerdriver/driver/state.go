@@ -12,14 +12,25 @@ import (
 	"github.com/liveblob/azureblob/dockerdriver/logopt"
 )
 
-// state is what a container's folder says besides the spool. It is written whenever
-// the container starts or stops, and once more when its blob is complete.
+// state is what a container's folder says besides the spool. It is saved whenever
+// something of it changes, which is not for every line.
+//
+//	            set by                              read by
+//	Pipes       start; ended                        resume, after a restart of the process
+//	Blob, …     the first start                     whoever opens the blob
+//	Begun       the first commit                    begin: a spool of which nothing is in the blob
+//	                                                is uploaded from its first byte on
+//	Earlier     the first start guesses; begin      docker logs: does it need the blob?
+//	            finds out
+//	Stopped     ended, with the last pipe           the blob's metadata
+//	Marked      settle                              is the mark complete=1 still to be made?
+//	Settled     settle; start takes it back         resume, close: may the folder go?
 type state struct {
-	Info     logopt.Info `json:"info"`            // of the newest StartLogging
-	Pipes    []string    `json:"pipes,omitempty"` // that are open
-	Blob     string      `json:"blob"`            // the log's first; the container keeps it when it is renamed
-	Format   string      `json:"format"`          // of the log, and its compression: as it was begun, so it goes on
-	Compress string      `json:"compress"`
+	Info     logopt.Info `json:"info"`              // of the newest StartLogging
+	Pipes    []string    `json:"pipes,omitempty"`   // that are open
+	Blob     string      `json:"blob"`              // the log's first; the container keeps it when it is renamed
+	Format   string      `json:"format"`            // of the log, and its compression: as it was begun, so it goes on
+	Compress string      `json:"compress"`          //
 	Begun    bool        `json:"begun,omitempty"`   // something of the spool is in the blob
 	Earlier  bool        `json:"earlier,omitempty"` // the blob may have lines from before the spool was made
 	Stopped  time.Time   `json:"stopped,omitzero"`  // when the last pipe ended
@@ -32,16 +43,26 @@ const (
 	backupName = "state.json.old" // the one before, for the case that the newest is damaged
 )
 
+// errDamaged: a state file is there, and says nothing.
+var errDamaged = errors.New("it is damaged")
+
 // loadState reads a container's state. A damaged one is replaced by the one before,
-// and reported. The error for a container that has none is fs.ErrNotExist.
+// and reported. The error for a container that has none is fs.ErrNotExist; errDamaged
+// if both are damaged.
 func loadState(dir string, report func(error)) (state, error) {
 	s, err := readState(filepath.Join(dir, stateName))
 	if err == nil || errors.Is(err, fs.ErrNotExist) && !exists(filepath.Join(dir, backupName)) {
 		return s, err
 	}
 	old, oldErr := readState(filepath.Join(dir, backupName))
-	if oldErr != nil { // not wrapped: that one of them is not there is not what is wrong
-		return state{}, fmt.Errorf("%v; and: %v", err, oldErr)
+	switch {
+	case oldErr == nil:
+	case errors.Is(err, errDamaged) && errors.Is(oldErr, fs.ErrNotExist):
+		return state{}, err
+	case errors.Is(err, fs.ErrNotExist):
+		return state{}, oldErr
+	default:
+		return state{}, errors.Join(err, oldErr)
 	}
 	report(fmt.Errorf("%w; the state before that is used", err))
 	return old, nil
@@ -54,10 +75,10 @@ func readState(path string) (state, error) {
 		return s, err
 	}
 	if err := json.Unmarshal(b, &s); err != nil {
-		return s, fmt.Errorf("read state %q: %w", path, err)
+		return s, fmt.Errorf("read state %q: %w: %w", path, errDamaged, err)
 	}
 	if s.Info.ContainerID == "" {
-		return s, fmt.Errorf("read state %q: it has no container", path)
+		return s, fmt.Errorf("read state %q: %w: it names no container", path, errDamaged)
 	}
 	return s, nil
 }
