@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -21,10 +19,6 @@ import (
 	"github.com/liveblob/azureblob/dockerdriver/frame"
 	"github.com/liveblob/azureblob/dockerdriver/spool"
 )
-
-func entry(at int, text string) frame.Entry {
-	return frame.Entry{Source: "stdout", Time: int64(at), Line: []byte(text)}
-}
 
 // A container that starts while the process ends does not keep it from ending.
 func TestCloseBesideStart(t *testing.T) {
@@ -120,13 +114,6 @@ func TestTwoPipesAfterACrash(t *testing.T) {
 	}
 }
 
-// container is one in memory.
-func (m *machine) container(name string) *container {
-	m.driver.mu.Lock()
-	defer m.driver.mu.Unlock()
-	return m.driver.containers[info(name).ContainerID]
-}
-
 // drop-oldest makes room; it is no answer to a disk that fails.
 func TestDropOldestOnlyForRoom(t *testing.T) {
 	m := newMachine(t)
@@ -213,31 +200,6 @@ func TestNothingWrittenAfterAReboot(t *testing.T) {
 	if is, _ := m.Blob("logs", "web.log"); is.ETag != was.ETag {
 		t.Errorf("the blob was changed: %v and not %v", is.Metadata, was.Metadata)
 	}
-}
-
-// reboot makes a spool one of an earlier boot of the machine.
-func (m *machine) reboot(id string) {
-	dir := filepath.Join(m.dir, "state", "containers", id, "spool")
-	patch := func(path string, at, boot, crc int) {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		if len(b) < at+crc+4 {
-			return
-		}
-		b[at+boot] ^= 1
-		binary.BigEndian.PutUint32(b[at+crc:], crc32.Checksum(b[at:at+crc], crc32.MakeTable(crc32.Castagnoli)))
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			m.t.Fatal(err)
-		}
-	}
-	segments, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
-	for _, path := range segments {
-		patch(path, 0, 32, 44)
-	}
-	patch(filepath.Join(dir, "state"), 0, 16, 48)
-	patch(filepath.Join(dir, "state"), 512, 16, 48)
 }
 
 // While others' logs are still taken over, one that has been can be stopped.
