@@ -53,7 +53,11 @@ outside() {
 		for id in "$dir"/data/plugins/*; do # a plugin's is not below the engine's
 			[[ ! $id =~ /([0-9a-f]{64})$ ]] || left+=(-o -name "${BASH_REMATCH[1]}")
 		done
-		find /sys/fs/cgroup -type d \( "${left[@]}" \) -delete
+		# A cgroup may be busy for a moment yet, and those of others vanish meanwhile.
+		for _ in {1..50}; do
+			! find /sys/fs/cgroup -type d \( "${left[@]}" \) -delete 2>/dev/null || break
+			sleep 0.1
+		done
 		rm -rf "$dir"
 		return "$status"
 	fi
