@@ -124,7 +124,7 @@ func BenchmarkPipe(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer s.Remove()
+		defer s.Close()
 		return through(b, path, func(frames []byte) error { _, err := s.Append(frames); return err })
 	})
 }

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -104,22 +103,6 @@ var ready = func() <-chan struct{} {
 	close(c)
 	return c
 }()
-
-// Wait returns when Read has something to say.
-func (r *Reader) Wait(ctx context.Context) error {
-	select {
-	case <-r.Changed():
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	r.s.mu.Lock()
-	closed := r.s.closed || r.done
-	r.s.mu.Unlock()
-	if closed {
-		return r.s.errorf("read", ErrClosed)
-	}
-	return nil
-}
 
 // Close lets go of the file.
 func (r *Reader) Close() error {

@@ -318,15 +318,6 @@ func (s *Spool) Close() error {
 	return nil
 }
 
-// Remove closes the spool and deletes its folder.
-func (s *Spool) Remove() error {
-	s.Close() // what it cannot save is not wanted any more
-	if err := os.RemoveAll(s.dir); err != nil {
-		return s.errorf("remove", err)
-	}
-	return nil
-}
-
 // wake tells those that wait for a change. The caller holds mu.
 func (s *Spool) wake() {
 	if s.changed != nil {

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -137,12 +136,9 @@ func TestAppendRead(t *testing.T) {
 	if _, err := Open(dir, Config{}); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("opened twice: %v", err)
 	}
-	must(t, s.Remove())
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("after Remove: %v", err)
-	}
+	must(t, s.Close())
 	if _, err := s.Append([]byte("x")); !errors.Is(err, ErrClosed) {
-		t.Errorf("append after Remove: %v", err)
+		t.Errorf("append after Close: %v", err)
 	}
 }
 
@@ -261,10 +257,7 @@ func TestReadersFollow(t *testing.T) {
 			for next < batches {
 				n, err := r.Read(p)
 				if err == io.EOF {
-					if err := r.Wait(t.Context()); err != nil {
-						t.Error(err)
-						return
-					}
+					<-r.Changed()
 					continue
 				}
 				if err != nil {
@@ -317,7 +310,9 @@ func TestEvictionRace(t *testing.T) {
 				var gap *GapError
 				switch {
 				case err == io.EOF:
-					if r.Wait(ctx) != nil {
+					select {
+					case <-r.Changed():
+					case <-ctx.Done():
 						return
 					}
 				case errors.As(err, &gap) && errors.Is(err, ErrEvicted):
@@ -351,33 +346,26 @@ func TestEvictionRace(t *testing.T) {
 	group.Wait()
 }
 
-func TestWait(t *testing.T) {
+func TestChanged(t *testing.T) {
 	s := open(t, t.TempDir(), Config{})
-	synctest.Test(t, func(t *testing.T) {
-		r := s.Reader(0)
-		defer r.Close()
-		got := make(chan error)
-		go func() { got <- r.Wait(context.Background()) }()
-		synctest.Wait()
-		appendTo(t, s, []byte("x"))
-		must(t, <-got)
-		must(t, r.Wait(context.Background()))
-		io.ReadAll(r)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-		defer cancel()
-		if err := r.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v", err)
-		}
-		go func() { got <- r.Wait(context.Background()) }()
-		synctest.Wait()
-		must(t, s.Close())
-		if err := <-got; !errors.Is(err, ErrClosed) {
-			t.Errorf("%v", err)
-		}
-		if _, err := r.Read(make([]byte, 1)); !errors.Is(err, ErrClosed) {
-			t.Errorf("%v", err)
-		}
-	})
+	r := s.Reader(0)
+	defer r.Close()
+	changed := r.Changed()
+	select {
+	case <-changed:
+		t.Error("an empty spool has changed")
+	default:
+	}
+	appendTo(t, s, []byte("x"))
+	<-changed
+	<-r.Changed() // it stays so until it is read
+	io.ReadAll(r)
+	changed = r.Changed()
+	must(t, s.Close())
+	<-changed
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestSync: an fsync covers all that was appended, in however many segments.
@@ -446,11 +434,7 @@ func TestLeavesNothingOpen(t *testing.T) {
 		r := s.Reader(s.Stats().First)
 		io.ReadAll(r)
 		r.Close()
-		if i%10 == 9 {
-			must(t, s.Remove())
-		} else {
-			must(t, s.Close())
-		}
+		must(t, s.Close())
 	}
 	if after := open(); after > before {
 		t.Errorf("%d files open, %d before", after, before)
