@@ -18,7 +18,7 @@ import (
 // 200 containers are live at once and write a line a second each: what the plugin
 // takes of memory and processor, and when the lines are readable.
 func BenchmarkLive(b *testing.B) {
-	const containers, seconds = 200, 20
+	const containers, seconds, warmUp = 200, 30, 10 * time.Second
 	for b.Loop() {
 		s := azuretest.New()
 		s.NoLog = true
@@ -28,36 +28,46 @@ func BenchmarkLive(b *testing.B) {
 		for i := range all {
 			all[i] = d.Start(b, dockertest.Spec{Name: fmt.Sprint("live", i), Opts: map[string]string{"azureblob-path": "{{.Name}}.log"}})
 		}
-		before := p.Usage()
-		begun := time.Now()
-
+		var before dockertest.Usage
+		var begun time.Time
 		var mu sync.Mutex
 		var delays []time.Duration
 		var g errgroup.Group
+		g.Go(func() error { // once all are under way, and known to be many
+			time.Sleep(warmUp)
+			before, begun = p.Usage(), time.Now()
+			return nil
+		})
 		for i, c := range all {
-			g.Go(func() error {
-				name := fmt.Sprint("live", i, ".log")
+			written := make(chan time.Time, seconds)
+			g.Go(func() error { // the container
+				defer close(written)
 				time.Sleep(time.Duration(i) * time.Second / containers)
 				for n := range seconds {
+					at := time.Now()
 					line := fmt.Sprintf("line %d of a container that says something every second %s", n, strings.Repeat("=", 40))
-					written := time.Now()
 					if err := c.Write("stdout", line); err != nil {
 						return err
 					}
-					for { // until it is readable
-						if blob, ok := s.Blob("logs", name); ok && strings.Count(string(blob.Content), "\n") > n {
+					written <- at
+					time.Sleep(time.Until(at.Add(time.Second)))
+				}
+				return nil
+			})
+			g.Go(func() error { // the reader
+				n := 0
+				for at := range written {
+					for n++; ; time.Sleep(20 * time.Millisecond) {
+						if blob, ok := s.Blob("logs", fmt.Sprint("live", i, ".log")); ok && strings.Count(string(blob.Content), "\n") >= n {
 							break
 						}
-						if time.Since(written) > 30*time.Second {
-							return fmt.Errorf("line %d of %s is not readable after 30 s", n, name)
+						if time.Since(at) > 30*time.Second {
+							return fmt.Errorf("line %d of container %d is not readable after 30 s", n, i)
 						}
-						time.Sleep(20 * time.Millisecond)
 					}
-					took := time.Since(written)
 					mu.Lock()
-					delays = append(delays, took)
+					delays = append(delays, time.Since(at))
 					mu.Unlock()
-					time.Sleep(max(0, time.Second-took))
 				}
 				return nil
 			})

@@ -47,9 +47,10 @@ type container struct {
 	sources []*source     // in the order of their arrival
 	live    chan struct{} // closed when there are none
 
-	changed  chan struct{} // wakes the uploader when sources came or went
-	behind   atomic.Int64  // Unix nanoseconds since when something is not committed; 0: all is
-	uploaded atomic.Int64  // offset that is committed
+	changed   chan struct{} // wakes the uploader when sources came or went
+	behind    atomic.Int64  // Unix nanoseconds since when something is not committed; 0: all is
+	uploaded  atomic.Int64  // offset that is committed
+	committed atomic.Int64  // when that was, in Unix nanoseconds
 }
 
 func newContainer(d *Driver, id string) *container {

@@ -62,6 +62,7 @@ type Driver struct {
 	leaving   chan struct{}      // closed after them: sources let go of their pipes
 	reading   sync.WaitGroup     // sources
 
+	busy             atomic.Int64 // logs that have committed within the last seconds
 	commits, retries atomic.Int64
 	lost             atomic.Int64 // bytes that are nowhere: dropped, or damaged on the disk
 
@@ -104,7 +105,8 @@ func New(cfg Config) (*Driver, error) {
 // safeguard brings to the disk what has waited long for its upload. In an outage a
 // loss of power then takes seconds of the logs, and not what the kernel happens to
 // hold; while all is well nothing waits, and no disk is bothered. What keeps a log
-// waiting may also be a key that is refused, and has been replaced.
+// waiting may also be a key that is refused, and has been replaced. It counts the busy
+// logs on its way.
 func (d *Driver) safeguard() {
 	tick := time.NewTicker(safe)
 	defer tick.Stop()
@@ -116,13 +118,18 @@ func (d *Driver) safeguard() {
 		}
 		d.mu.Lock()
 		var waiting []*container
+		busy := int64(0)
 		for _, c := range d.containers {
+			if time.Since(time.Unix(0, c.committed.Load())) < safe {
+				busy++
+			}
 			if since := c.behind.Load(); since != 0 && time.Since(time.Unix(0, since)) > safe {
 				c.users++
 				waiting = append(waiting, c)
 			}
 		}
 		d.mu.Unlock()
+		d.busy.Store(busy)
 		for _, c := range waiting {
 			if err := c.sync(); err != nil {
 				c.log.Error("a log that waits for its upload cannot be brought to the disk", "err", err)

@@ -409,3 +409,15 @@ func TestManyRestarts(t *testing.T) {
 		})
 	}
 }
+
+// On a host with many busy logs each commits less often, and never less than half so.
+func TestStretch(t *testing.T) {
+	for busy, want := range map[int64]time.Duration{0: time.Second, 100: time.Second, 150: 1500 * time.Millisecond, 200: 2 * time.Second, 5000: 2 * time.Second} {
+		if got := stretch(time.Second, busy); got != want {
+			t.Errorf("with %d busy logs the interval is %v, not %v", busy, got, want)
+		}
+	}
+	if got := stretch(0, 5000); got != 0 {
+		t.Errorf("an interval of 0 is %v", got)
+	}
+}

@@ -52,7 +52,7 @@ func (u *uploader) close() {
 // after the last began, or when much has come.
 func (u *uploader) pace() error {
 	for {
-		left := time.Until(u.begun.Add(u.interval))
+		left := time.Until(u.begun.Add(stretch(u.interval, u.c.d.busy.Load())))
 		if left <= 0 || u.c.spool.End()-u.cursor.offset >= eager || !u.c.isLive() || u.c.d.isClosing() {
 			return nil
 		}
@@ -61,6 +61,14 @@ func (u *uploader) pace() error {
 			return err
 		}
 	}
+}
+
+// stretch makes the interval between the commits of a log longer, up to twice as long,
+// where more than a hundred logs are busy: each would else cost the host its processor
+// and the account its requests, for a line or two.
+func stretch(interval time.Duration, busy int64) time.Duration {
+	const few, many = 100, 200
+	return interval * time.Duration(min(max(busy, few), many)) / few
 }
 
 // fill reads frames and encodes them until the batch is full, and reports whether
@@ -235,6 +243,7 @@ func (u *uploader) commit(complete bool) error {
 func (u *uploader) committed() error {
 	c := u.c
 	c.d.commits.Add(1)
+	c.committed.Store(u.begun.UnixNano())
 	c.uploaded.Store(u.cursor.offset)
 	if c.spool.End() == u.cursor.offset {
 		c.behind.Store(0)
