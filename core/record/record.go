@@ -2,7 +2,7 @@
 // compressed member for each flush of them.
 //
 //	Record ─ Format.Append ─► bytes of a flush ─ Compressor.Append ─► one member ─► blob
-//	blob ─ NewDecoder ─► the bytes of all flushes
+//	blob ─ NewDecoder ─► the bytes of all flushes ─ line by line, Format.Parse ─► Record
 //
 // The three formats, for the line `hi` of stdout:
 //
