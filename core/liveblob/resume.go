@@ -45,7 +45,7 @@ func (w *Writer) Resume(ctx context.Context) error {
 	if w.cfg.Fork && (errors.Is(err, ErrTaken) || err == nil && w.etag == "" && w.cursor == "") {
 		taken := err != nil
 		err = w.seek(ctx, ForkName(w.cfg.Name, w.cfg.Stream))
-		if err == nil && !taken && w.etag == "" && w.cursor == "" {
+		if nothing := err == nil && w.etag == "" && w.cursor == ""; !taken && (nothing || errors.Is(err, ErrTaken)) {
 			err = w.aim(w.cfg.Name)
 			w.base = w.cfg.Name
 		}

@@ -363,6 +363,18 @@ func TestForkIsFoundWhenTheNameIsFreeAgain(t *testing.T) {
 	}
 }
 
+// A log needs its fork's name only where the wanted one is taken.
+func TestForkTakenAndNameFree(t *testing.T) {
+	s := newStore(t)
+	cfg := s.config("shared.log")
+	cfg.Fork = true
+	s.Put("logs", liveblob.ForkName("shared.log", cfg.Stream), []byte("somebody's"), nil)
+	must(t, s.writer(cfg).Commit(t.Context(), []byte("mine\n"), "1"))
+	if got := s.blob("shared.log").Content; string(got) != "mine\n" {
+		t.Errorf("the blob holds %q", got)
+	}
+}
+
 func TestForkNameFits(t *testing.T) {
 	for _, name := range []string{"a." + strings.Repeat("x", 1022), strings.Repeat("é", 512), strings.Repeat("x", 1020) + ".log"} {
 		s := newStore(t)
