@@ -95,7 +95,7 @@ func (f Format) Append(dst []byte, r *Record) []byte {
 
 func appendJSON(dst []byte, r *Record) []byte {
 	dst = append(dst, `{"log":"`...)
-	dst = appendEscaped(dst, r.Line)
+	dst = appendEscaped(dst, r.Line, false)
 	if !r.Partial {
 		dst = append(dst, `\n`...)
 	}

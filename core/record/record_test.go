@@ -156,6 +156,12 @@ func checkString(t testing.TB, s string) {
 	if got := AppendString([]byte("x"), []byte(s)); string(got) != "x"+want {
 		t.Fatalf("AppendString of the bytes %q\n got %s\nwant x%s", s, got, want)
 	}
+	// In UTF-8, nothing is left of the difference: an escape of one log may stand
+	// in the text of another.
+	inUTF8 := strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029", `\ufffd`, "\ufffd").Replace(want)
+	if got := AppendStringUTF8([]byte("x"), []byte(s)); string(got) != "x"+inUTF8 {
+		t.Fatalf("AppendStringUTF8 of %q\n got %s\nwant x%s", s, got, inUTF8)
+	}
 }
 
 // Every pair of bytes, at places that slide over the words that plain looks at:

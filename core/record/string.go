@@ -15,7 +15,16 @@ import (
 // log itself holds, which stays as it is.
 func AppendString[S []byte | string](dst []byte, s S) []byte {
 	dst = append(dst, '"')
-	dst = appendEscaped(dst, []byte(s)) // no copy: it neither escapes nor changes
+	dst = appendEscaped(dst, []byte(s), false) // no copy: it neither escapes nor changes
+	return append(dst, '"')
+}
+
+// AppendStringUTF8 appends s as a JSON string in which all stands as it is that
+// JSON lets stand: U+2028 and U+2029 too, and U+FFFD itself for each byte that is
+// not part of valid UTF-8. So does Fluent Bit with json.escape_unicode off.
+func AppendStringUTF8(dst, s []byte) []byte {
+	dst = append(dst, '"')
+	dst = appendEscaped(dst, s, true)
 	return append(dst, '"')
 }
 
@@ -39,9 +48,10 @@ func AppendAttrs(dst []byte, m map[string]string) []byte {
 
 const hex = "0123456789abcdef"
 
-// appendEscaped appends what stands between a JSON string's quotes. Runs of
-// bytes that need no escape are found a word at a time and copied whole.
-func appendEscaped(dst, s []byte) []byte {
+// appendEscaped appends what stands between a JSON string's quotes, in UTF-8 as
+// far as may be or in encoding/json's way. Runs of bytes that need no escape are
+// found a word at a time and copied whole.
+func appendEscaped(dst, s []byte, utf8Only bool) []byte {
 	start := 0 // of the run that is not copied yet
 	for i := 0; ; {
 		i += plain(s[i:])
@@ -54,8 +64,12 @@ func appendEscaped(dst, s []byte) []byte {
 			switch {
 			case r == utf8.RuneError && size == 1:
 				dst = append(dst, s[start:i]...)
-				dst = append(dst, `\ufffd`...)
-			case r == '\u2028' || r == '\u2029':
+				if utf8Only {
+					dst = append(dst, "\ufffd"...)
+				} else {
+					dst = append(dst, `\ufffd`...)
+				}
+			case !utf8Only && (r == '\u2028' || r == '\u2029'):
 				dst = append(dst, s[start:i]...)
 				dst = append(dst, '\\', 'u', '2', '0', '2', hex[r&0xf])
 			default: // part of the run
@@ -91,23 +105,42 @@ func appendEscaped(dst, s []byte) []byte {
 // plain counts the bytes at the head of s that stand for themselves in a JSON
 // string: printable ASCII but for the quote and the backslash.
 //
-// Eight bytes are looked at together. In each, the top bit is set by: the byte
-// itself if it is not ASCII; the subtraction of 0x20 if it is a control; the
-// subtraction of 1 from the xor if it is the quote or the backslash. A borrow
-// can set the bit of a plain byte too, but only above one that is rightly set,
-// so the lowest bit that is set is always right.
+// Eight bytes are looked at together; the last eight are, where s is no multiple
+// of that long, in part for the second time. Five to seven are made eight of the
+// first four and the last four.
 func plain(s []byte) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	n := 0
 	for ; len(s)-n >= 8; n += 8 {
-		w := binary.LittleEndian.Uint64(s[n:])
-		special := (w | (w - ones*0x20) | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones)) & tops
-		if special != 0 {
-			return n + bits.TrailingZeros64(special)/8
+		if w := special(binary.LittleEndian.Uint64(s[n:])); w != 0 {
+			return n + bits.TrailingZeros64(w)/8
 		}
 	}
-	for n < len(s) && s[n] >= 0x20 && s[n] < utf8.RuneSelf && s[n] != '"' && s[n] != '\\' {
-		n++
+	switch {
+	case n == len(s):
+	case n > 0:
+		return len(s) - 8 + bits.TrailingZeros64(special(binary.LittleEndian.Uint64(s[len(s)-8:])))/8
+	case len(s) >= 4:
+		w := uint64(binary.LittleEndian.Uint32(s)) | uint64(binary.LittleEndian.Uint32(s[len(s)-4:]))<<32
+		n = bits.TrailingZeros64(special(w)) / 8
+		if n >= 4 {
+			n += len(s) - 8
+		}
+	default:
+		for n < len(s) && s[n] >= 0x20 && s[n] < utf8.RuneSelf && s[n] != '"' && s[n] != '\\' {
+			n++
+		}
 	}
 	return n
+}
+
+// special has the top bit of each byte of w set that is not plain, and the bit of
+// no byte below the lowest such one; zero if all eight are plain.
+//
+// The bit is set by: the byte itself if it is not ASCII; the subtraction of 0x20
+// if it is a control; the subtraction of 1 from the xor if it is the quote or the
+// backslash. A borrow can set the bit of a plain byte too, but only above one
+// that is rightly set.
+func special(w uint64) uint64 {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	return (w | (w - ones*0x20) | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones)) & tops
 }
