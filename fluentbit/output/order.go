@@ -1,0 +1,63 @@
+package output
+
+import (
+	"sync"
+	"time"
+)
+
+// order lets flushes of one tag pass in the order of their first events. Fluent Bit
+// hands chunks of a tag to several workers at the same moment, and they reach us in
+// any order; decoding takes long enough for the earlier one to be known by then.
+type order struct {
+	mu      sync.Mutex
+	changed sync.Cond // L is mu
+	waiting []*place
+}
+
+type place struct {
+	tag   string
+	first time.Time
+}
+
+// enter takes a place for a flush whose first event has that time.
+func (o *order) enter(tag string, first time.Time) *place {
+	p := &place{tag: tag, first: first}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = append(o.waiting, p)
+	return p
+}
+
+// wait returns when no flush of the tag with earlier events is before p.
+func (o *order) wait(p *place) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.blocked(p) {
+		o.changed.Wait()
+	}
+}
+
+func (o *order) blocked(p *place) bool {
+	before := true // of those with events at the same time, the first to come
+	for _, other := range o.waiting {
+		if other == p {
+			before = false
+		} else if other.tag == p.tag && (other.first.Before(p.first) || before && other.first.Equal(p.first)) {
+			return true
+		}
+	}
+	return false
+}
+
+// leave gives the place up.
+func (o *order) leave(p *place) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, other := range o.waiting {
+		if other == p {
+			o.waiting = append(o.waiting[:i], o.waiting[i+1:]...)
+			break
+		}
+	}
+	o.changed.Broadcast()
+}
