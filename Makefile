@@ -33,6 +33,13 @@ help: ## list the targets
 build: go ## bin/azureblob: static, stripped
 	CGO_ENABLED=0 $(go_build) -o bin/azureblob ./core/cmd/azureblob
 
+# It needs the C library of the machine that it is built on, or a later one; the
+# Dockerfile's target of the same name builds it for old ones.
+.PHONY: fluentbit
+fluentbit: go gcc ## bin/out_azureblob.so: the Fluent Bit output
+	CGO_ENABLED=1 $(go_build) -buildmode=c-shared -o bin/out_azureblob.so ./fluentbit
+	@rm bin/out_azureblob.h # cgo's, for C that links the library
+
 # A folder for "docker plugin create". For another architecture, set GOARCH.
 .PHONY: plugin
 plugin: go ## the Docker log driver as a managed plugin, in .cache/plugin
@@ -115,4 +122,4 @@ go:
 
 .PHONY: gcc
 gcc:
-	@command -v gcc >/dev/null || { echo 'gcc is missing, which the race detector needs. As root: apt-get install -y gcc libc6-dev' >&2; exit 1; }
+	@command -v gcc >/dev/null || { echo 'gcc is missing, which the race detector and the Fluent Bit output need. As root: apt-get install -y gcc libc6-dev' >&2; exit 1; }

@@ -1,0 +1,5 @@
+//go:build !race
+
+package flbtest
+
+const RaceDetector = false
