@@ -102,10 +102,14 @@ func (f *flush) encode(o *Output, tag string, data []byte, e *chunk.Event) {
 	namer := o.set.Path.Namer(tag)
 	mark, deadline := markOf(tag, data), time.Now().Add(o.set.FlushTimeout+allowance(len(data)))
 	var b *batch
+	hint := 0
+	if o.set.Path.OfTag() { // there is one blob: growing by and by would copy all of it again
+		hint = len(data) + len(data)/4
+	}
 	for more := true; more; more = f.decoder.Next(e) {
 		if name, same := namer.Name(e); !same || b == nil {
 			if b = f.find(name); b == nil {
-				b = &batch{name: name, tag: tag, first: *e, mark: mark, data: buffers.get(), deadline: deadline, done: &f.done}
+				b = &batch{name: name, tag: tag, first: *e, mark: mark, data: buffers.get(hint), deadline: deadline, done: &f.done}
 				f.add(b)
 			}
 		}
@@ -172,13 +176,17 @@ type pack struct {
 func (s *stream) pack(group []*batch) pack {
 	p := pack{data: group[0].data}
 	if len(group) > 1 {
-		p = pack{data: buffers.get(), own: true}
+		size := 0
+		for _, b := range group {
+			size += len(b.data)
+		}
+		p = pack{data: buffers.get(size), own: true}
 		for _, b := range group {
 			p.data = append(p.data, b.data...)
 		}
 	}
 	if s.o.compress != nil && len(p.data) > 0 {
-		packed := pack{data: s.o.compress.Append(buffers.get(), p.data), own: true}
+		packed := pack{data: s.o.compress.Append(buffers.get(len(p.data)/8), p.data), own: true}
 		p.recycle()
 		p = packed
 	}
@@ -188,23 +196,5 @@ func (s *stream) pack(group []*batch) pack {
 func (p pack) recycle() {
 	if p.own {
 		buffers.put(p.data)
-	}
-}
-
-// buffers are for batches.
-var buffers bufferPool
-
-type bufferPool struct{ pool sync.Pool }
-
-func (p *bufferPool) get() []byte {
-	if b, _ := p.pool.Get().(*[]byte); b != nil {
-		return (*b)[:0]
-	}
-	return nil
-}
-
-func (p *bufferPool) put(b []byte) {
-	if cap(b) > 0 && cap(b) <= bigGroup { // a record of 32 MiB is not worth keeping
-		p.pool.Put(&b)
 	}
 }

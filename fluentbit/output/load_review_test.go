@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
 	"github.com/liveblob/azureblob/core/azuretest"
 	"github.com/liveblob/azureblob/core/liveblob"
 	"github.com/liveblob/azureblob/fluentbit/flbtest"
+	"github.com/liveblob/azureblob/fluentbit/keys"
 )
 
 // emptyStore is a service that has nothing, takes all, and keeps none of it: what is
@@ -32,14 +35,24 @@ func (emptyStore) Do(r *http.Request) (*http.Response, error) {
 }
 
 func newEmpty(t testing.TB) *Output {
-	b := &bed{server: azuretest.New(), keys: map[string]string{
-		"connection_string": azuretest.New().ConnectionString(azuretest.TransportEndpoint), "hostname": "node1", "path": "$TAG.log", "startup_probe": "off",
-	}}
-	o, err := New(b.settings(), Options{Transport: emptyStore{}})
+	o := newOn(t, azuretest.New(), emptyStore{})
+	t.Cleanup(o.Close)
+	return o
+}
+
+// newOn is an Output that sends its requests there.
+func newOn(t testing.TB, server *azuretest.Server, transport policy.Transporter) *Output {
+	conf := map[string]string{
+		"connection_string": server.ConnectionString(azuretest.TransportEndpoint), "hostname": "node1", "path": "$TAG.log", "startup_probe": "off",
+	}
+	set, err := keys.Load(func(name string) string { return conf[name] }, func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(o.Close)
+	o, err := New(set, Options{Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return o
 }
 
@@ -90,9 +103,6 @@ func BenchmarkManyTags(b *testing.B) {
 					server := azuretest.New()
 					server.MakeContainer("logs")
 					server.NoLog = true
-					bed := &bed{server: server, keys: map[string]string{
-						"connection_string": server.ConnectionString(azuretest.TransportEndpoint), "hostname": "node1", "path": "$TAG.log", "startup_probe": "off",
-					}}
 					var all, gets atomic.Int64
 					server.SetFault(func(r azuretest.Request) azuretest.Fault {
 						all.Add(1)
@@ -101,11 +111,7 @@ func BenchmarkManyTags(b *testing.B) {
 						}
 						return azuretest.Fault{}
 					})
-					o, err := New(bed.settings(), Options{Transport: &http.Client{Transport: server.Transport()}})
-					if err != nil {
-						b.Fatal(err)
-					}
-					before := heap()
+					o := newOn(b, server, &http.Client{Transport: server.Transport()})
 					for i := range flushes {
 						for tag := range tags {
 							o.Flush(fmt.Sprint("t", tag), flbtest.LogChunk(time.Unix(int64(i), 0), strings.Repeat("x", 980)))
@@ -114,7 +120,6 @@ func BenchmarkManyTags(b *testing.B) {
 					total := float64(flushes * tags)
 					b.ReportMetric(float64(all.Load())/total, "requests/flush")
 					b.ReportMetric(float64(gets.Load())/total, "gets/flush")
-					_ = before
 					o.Close()
 				}
 			})

@@ -171,17 +171,23 @@ func TestAwaitedChunkAfterARestart(t *testing.T) {
 					b.deliver("any", flbtest.Chunk(to("a", fmt.Sprint(i)), to("b", fmt.Sprint(i))))
 				}
 				b.start()
-				for life := range 4 {
-					for i := range 9 {
+				const lives, each = 3, 25
+				others := func(what ...any) {
+					for i := range each {
 						time.Sleep(time.Second)
-						b.deliver("any", flbtest.Chunk(to("a", fmt.Sprint(life, i)), to("b", fmt.Sprint(life, i))))
+						line := fmt.Sprint(append(what, i)...)
+						b.deliver("any", flbtest.Chunk(to("a", line), to("b", line)))
 					}
+				}
+				for life := range lives {
+					others(life, "before")
 					b.deliver("any", awaited)
+					others(life, "after")
 					b.start() // it died before it had noted the answer
 				}
 				b.deliver("any", awaited)
-				b.expect("a.log", 2+more+4*9)
-				b.expect("b.log", 2+more+4*9)
+				b.expect("a.log", 2+more+lives*2*each)
+				b.expect("b.log", 2+more+lives*2*each)
 			})
 		})
 	}

@@ -185,6 +185,7 @@ func (o *Output) watchIdle() {
 	for {
 		select {
 		case <-tick.C:
+			buffers.trim()
 			o.endAll(o.ctx, idle, mark)
 		case <-o.ctx.Done():
 			return
