@@ -152,7 +152,9 @@ func wrap(op, blob string, err error) *Error {
 	if errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrUnexpectedEOF) {
 		e.Err = &answerError{text: "the connection was cut", err: e.Err}
 	}
-	if isNoAnswer(e.Err) {
+	if errors.Is(e.Err, http.ErrSchemeMismatch) {
+		e.Hint = "the endpoint speaks plain HTTP: write http:// before it"
+	} else if isNoAnswer(e.Err) {
 		e.Hint = "check the endpoint, DNS, proxy and firewall"
 	}
 	return e

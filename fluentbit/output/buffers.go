@@ -1,6 +1,9 @@
 package output
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // buffers are for batches, and shared by all instances. A sync.Pool would be emptied by
 // the garbage collector, which runs at nearly every flush where the heap is as small as
@@ -30,7 +33,6 @@ func (p *bufferPool) get(n int) []byte {
 			return b
 		}
 	}
-	p.low = 0
 	if n == 0 {
 		return nil
 	}
@@ -51,11 +53,9 @@ func (p *bufferPool) put(b []byte) {
 func (p *bufferPool) trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for range p.low {
-		last := len(p.free) - 1
-		p.size -= cap(p.free[last])
-		p.free[last] = nil
-		p.free = p.free[:last]
+	for _, b := range p.free[:p.low] { // those in use came back to the end
+		p.size -= cap(b)
 	}
+	p.free = slices.Delete(p.free, 0, p.low)
 	p.low = len(p.free)
 }

@@ -129,12 +129,13 @@ func TestCrashesAmongFaults(t *testing.T) {
 			b := newBed(t, "compress="+compress, "max_size="+[]string{"0", "20k"}[seed%2])
 			b.lines.Size, b.lines.AnyOrder = 1+r.IntN(300), true
 			b.server.NoLog = true
+			faults := rand.New(rand.NewPCG(seed, 5)) // the server's own
 			b.server.SetFault(func(azuretest.Request) azuretest.Fault {
-				kind := kinds[r.IntN(len(kinds))]
-				if r.IntN(5) > 0 || kind == azuretest.OtherWriter {
+				kind := kinds[faults.IntN(len(kinds))]
+				if faults.IntN(5) > 0 || kind == azuretest.OtherWriter {
 					return azuretest.Fault{}
 				}
-				return azuretest.Fault{Kind: kind, Delay: time.Duration(r.IntN(3000)) * time.Millisecond}
+				return azuretest.Fault{Kind: kind, Delay: time.Duration(faults.IntN(3000)) * time.Millisecond}
 			})
 			type task struct {
 				tag   string

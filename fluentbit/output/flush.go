@@ -100,7 +100,7 @@ func (f *flush) encode(o *Output, tag string, data []byte, e *chunk.Event) {
 	// Fluent Bit's memory, which is gone when the flush is: the tag is kept with streams.
 	tag = strings.Clone(tag)
 	namer := o.set.Path.Namer(tag)
-	mark, deadline := markOf(tag, data), time.Now().Add(o.set.FlushTimeout+allowance(len(data)))
+	mark, deadline := markOf(o.kind, tag, data), time.Now().Add(o.set.FlushTimeout+allowance(len(data)))
 	var b *batch
 	hint := 0
 	if o.set.Path.OfTag() { // there is one blob: growing by and by would copy all of it again

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,11 +72,17 @@ func TestMemoryOfStreams(t *testing.T) {
 		o := newEmpty(t)
 		chunk := flbtest.LogChunk(time.Now(), strings.Repeat("x", 100))
 		before, goroutines := heap(), runtime.NumGoroutine()
-		for i := range n {
-			if r := o.Flush(fmt.Sprintf("kube.var.log.containers.pod-%06d", i), chunk); r != OK {
-				t.Fatal(r)
-			}
+		var workers sync.WaitGroup
+		for w := range 50 {
+			workers.Go(func() {
+				for i := w; i < n; i += 50 {
+					if r := o.Flush(fmt.Sprintf("kube.var.log.containers.pod-%06d", i), chunk); r != OK {
+						t.Error(r)
+					}
+				}
+			})
 		}
+		workers.Wait()
 		o.writing.Wait()
 		each := (heap() - before) / int64(n)
 		t.Logf("%d streams: %d bytes each, %d goroutines more", n, each, runtime.NumGoroutine()-goroutines)

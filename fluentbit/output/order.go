@@ -7,21 +7,26 @@ import (
 
 // order lets flushes of one tag pass in the order of their first events. Fluent Bit
 // hands chunks of a tag to several workers at the same moment, and they reach us in
-// any order; decoding takes long enough for the earlier one to be known by then.
+// any order. So each waits for a moment in which an earlier one may come; a large chunk
+// takes as long to be decoded.
 type order struct {
 	mu      sync.Mutex
 	changed sync.Cond // L is mu
 	waiting []*place
 }
 
+// moment is how far apart chunks may reach us that were sent together.
+const moment = 2 * time.Millisecond
+
 type place struct {
-	tag   string
-	first time.Time
+	tag     string
+	first   time.Time
+	entered time.Time
 }
 
 // enter takes a place for a flush whose first event has that time.
 func (o *order) enter(tag string, first time.Time) *place {
-	p := &place{tag: tag, first: first}
+	p := &place{tag: tag, first: first, entered: time.Now()}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.waiting = append(o.waiting, p)
@@ -30,6 +35,7 @@ func (o *order) enter(tag string, first time.Time) *place {
 
 // wait returns when no flush of the tag with earlier events is before p.
 func (o *order) wait(p *place) {
+	time.Sleep(moment - time.Since(p.entered))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.blocked(p) {

@@ -46,6 +46,7 @@ type Output struct {
 	contentType string
 	log         *slog.Logger
 	run         string // names this instance in cursors
+	kind        string // of its records
 	order       order
 	outage      outage
 
@@ -82,11 +83,13 @@ func New(set *keys.Settings, opts Options) (*Output, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set compress: %w", err)
 	}
+	e := &set.Encoder
 	o := &Output{
 		set: set, store: store, container: store.Container(), compress: compress,
 		contentType: cmp.Or(set.Core.ContentType, set.Encoder.Format.ContentType()),
 		log:         opts.Log,
 		run:         rand.Text()[:runLength],
+		kind:        fmt.Sprint(e.Format, e.LogKey, e.TimeKey, e.TimeFormat, e.MetadataKey, e.GroupKey),
 		streams:     make(map[string]*stream),
 		lacking:     make(map[string]bool),
 		places:      make(chan struct{}, maxWriting),

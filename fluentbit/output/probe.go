@@ -27,6 +27,8 @@ func (o *Output) probe(ctx context.Context) error {
 	var e *liveblob.Error
 	switch {
 	case err == nil:
+	case noHost(err):
+		return fmt.Errorf("%s: there is no such host: check account_name, endpoint and DNS%s", o.store.URL(), hint)
 	case errors.As(err, &e) && e.Code == "ContainerNotFound":
 		if !o.set.Core.AutoCreateContainer {
 			return fmt.Errorf("%s has no container %q: create it, or set auto_create_container on", o.store.URL(), o.store.Name())
@@ -36,27 +38,31 @@ func (o *Output) probe(ctx context.Context) error {
 		}
 	case errors.Is(err, liveblob.ErrNotFound):
 	case passing(err):
-		o.log.Warn("storage does not answer; going on, with what it does not take kept by Fluent Bit", "container", o.store.URL(), "err", err)
+		o.log.Warn("storage does not answer; going on, with what it does not take kept by Fluent Bit",
+			"container", o.store.URL(), "login", o.store.Kind(), "err", err)
 	default:
 		return fmt.Errorf("%s cannot be used with this login (%s): %w%s", o.store.URL(), o.store.Kind(), err, hint)
 	}
 	return nil
 }
 
-// passing reports errors that go by when storage, or the network, is up again. That
-// there is no such host is none: the account's name is wrong.
-func passing(err error) bool {
+// noHost reports that the name of the host, and so the account's, is wrong.
+func noHost(err error) bool {
 	var dns *net.DNSError
-	if errors.As(err, &dns) && dns.IsNotFound {
-		return false
-	}
-	var e *liveblob.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) && transientCodes(e.Code)
+	return errors.As(err, &dns) && dns.IsNotFound
 }
 
-// transientCodes are the service's words for later; none is no answer at all.
-func transientCodes(code string) bool {
-	switch code {
+// passing reports errors that go by when storage, or the network, is up again: there
+// was no answer, or one that says later.
+func passing(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	var e *liveblob.Error
+	if errors.Is(err, liveblob.ErrNotFound) || !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
 	case "", "ServerBusy", "InternalError", "OperationTimedOut", "ContainerBeingDeleted":
 		return true
 	}

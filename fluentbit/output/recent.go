@@ -15,7 +15,7 @@ import (
 //	| run: 8 characters | 11 characters a mark | …      the newest last
 //	+-------------------+----------------------+-----
 //
-// A mark is a hash of tag and chunk, 64 bits in base64. Chunks that are alike in every
+// A mark is a hash of tag and chunk, and of the form of the records, 64 bits in base64. Chunks that are alike in every
 // byte get marks that follow each other, so that a mark stands for one chunk.
 const (
 	runLength  = 8
@@ -33,9 +33,10 @@ const (
 
 type mark uint64
 
-// markOf is the first mark that the chunk may have.
-func markOf(tag string, chunk []byte) mark {
-	return mark(xxh3.HashSeed(chunk, xxh3.HashString(tag)))
+// markOf is the first mark that the chunk may have. kind says what is made of it: two
+// outputs that write the same chunk to one blob in different forms both do.
+func markOf(kind, tag string, chunk []byte) mark {
+	return mark(xxh3.HashSeed(chunk, xxh3.HashString(kind+"\x00"+tag)))
 }
 
 // recent are the marks of the last commits, oldest first.
