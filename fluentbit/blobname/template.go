@@ -100,14 +100,14 @@ func ParseText(text string, lookupEnv func(string) (string, bool)) (*Template, e
 		}
 		p, n, err := next(rest, lookupEnv)
 		if err != nil {
-			return nil, fmt.Errorf("parse template %q: at %.40q: %w", text, rest, err)
+			return nil, t.fail(rest, err)
 		}
 		if p.kind == field {
 			if root := rest[:rootEnd(rest)]; !known[root] {
 				known[root] = true
 				f, err := parseField(root)
 				if err != nil {
-					return nil, fmt.Errorf("parse template %q: at %.40q: %w", text, rest, err)
+					return nil, t.fail(rest, err)
 				}
 				t.roots = append(t.roots, f)
 			}
@@ -121,6 +121,14 @@ func ParseText(text string, lookupEnv func(string) (string, bool)) (*Template, e
 		rest = rest[n:]
 	}
 	return t, nil
+}
+
+// fail says where rest, the part of the template that is not read yet, begins.
+func (t *Template) fail(rest string, err error) error {
+	if rest == t.source {
+		return fmt.Errorf("parse template %q: %w", t.source, err)
+	}
+	return fmt.Errorf("parse template %q: at %.40q: %w", t.source, rest, err)
 }
 
 // add appends p. Literals that follow one another become one.

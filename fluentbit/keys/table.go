@@ -14,13 +14,13 @@ type ownKey struct{ name, def, help string }
 
 var own = []ownKey{
 	{name: "hostname",
-		help: "who writes: `${HOSTNAME}` in paths, and whose a blob is, so that two hosts never write the same one; by default the variable `HOSTNAME`, else the machine's name"},
+		help: "who writes: it begins the default path, and says whose a blob is, so that two hosts never write the same one (`${HOSTNAME}` that you write yourself is Fluent Bit's to expand, before it is read here); by default the variable `HOSTNAME`, else the machine's name"},
 	{name: "metadata_key",
 		help: "record field that an event's metadata is written to; without it they are left out"},
 	{name: "group_key",
 		help: "record field that the attributes of an event's group are written to, such as OpenTelemetry's resource; without it they are left out"},
 	{name: "flush_timeout", def: "10s",
-		help: "how long a flush tries before Fluent Bit is told to come again with it; shorter than `Grace` in SERVICE"},
+		help: "how long a flush tries before Fluent Bit is told to come again with it, a second more for each 128 KiB; shorter than `Grace` in SERVICE"},
 	{name: "startup_probe", def: "on",
 		help: "at the start, ask whether account, credentials and container are right; Fluent Bit ends with the reason if they are not"},
 	{name: "complete_on_exit", def: "off",
