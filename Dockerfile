@@ -40,13 +40,12 @@ FROM scratch AS plugin
 COPY conf/docker-plugin/config.json /
 COPY --from=rootfs / /rootfs
 
-# A library needs a C library that is at least as new as the one it was linked to.
-# Debian 11 has glibc 2.31, as Ubuntu 20.04; every image of Fluent Bit since 2.0 and every
-# distribution with a package of version 4 or later has that or a newer one. Go's own
-# images are not made for it any more, and its packages are where they were moved to,
-# while this image has gcc already. It is of the library's architecture, not this
-# machine's, for cgo needs that one's C compiler: another one is emulated, which takes
-# some minutes.
+# A library wants a C library as new as the one that it was linked to, so this is an old
+# one, Debian 11's. What comes of it asks for glibc 2.3.2 on amd64, and runs wherever
+# Fluent Bit does but with musl. Go's own images are not made for Debian 11 any more;
+# this one has gcc, and needs no package archive. It is of the library's architecture,
+# not this machine's, for it takes that one's C compiler: another one is emulated, which
+# takes some minutes.
 FROM buildpack-deps:bullseye AS build-fluentbit
 COPY --from=golang:1.26 /usr/local/go /usr/local/go
 WORKDIR /src

@@ -477,7 +477,7 @@ func TestStreamCursorAlone(t *testing.T) {
 		if n := st.Stats().Commits; n != 3 || s.blobCommits("a.log") != 3 {
 			t.Errorf("Stats tells of %d commits, the blob had %d, want 3", n, s.blobCommits("a.log"))
 		}
-		if err := st.Append(t.Context(), nil, strings.Repeat("é", 300)); err == nil || !strings.Contains(err.Error(), "cursor takes") {
+		if err := st.Append(t.Context(), nil, strings.Repeat("é", 400)); err == nil || !strings.Contains(err.Error(), "cursor takes") {
 			t.Errorf("a cursor that cannot be stored: %v", err)
 		}
 	})

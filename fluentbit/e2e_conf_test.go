@@ -257,8 +257,8 @@ func TestFluentBitDaemonSet(t *testing.T) {
 	holds("shop/web-6d4b/nginx.log", first+second)
 	holds("shop/gone-1/job.log", first)
 	blob, _ := s.Blob("logs", "shop/web-6d4b/nginx.log")
-	if blob.Metadata["stream"] != "node1" || blob.Tags["namespace"] != "shop" || blob.Tags["app"] != "web" {
-		t.Errorf("the blob has metadata %v and tags %v", blob.Metadata, blob.Tags)
+	if blob.Metadata["stream"] != "node1" || blob.Metadata["namespace"] != "shop" || blob.Metadata["app"] != "web" {
+		t.Errorf("the blob has metadata %v", blob.Metadata)
 	}
 	f.Stop()
 

@@ -143,6 +143,43 @@ func TestFluentBitQueuedAtExit(t *testing.T) {
 	}
 }
 
+// An outage leaves many chunks of one tag behind, which all go out after SIGTERM and all
+// come again. A blob knows its last 185 chunks.
+func TestFluentBitManyAtExit(t *testing.T) {
+	t.Parallel()
+	p := startPipeline(t, settings{
+		service: []string{"Flush 0.1", "Grace 1", "scheduler.base 20", "scheduler.cap 60"},
+		output:  []string{"flush_timeout 1s"},
+	})
+	p.write("a", 10)
+	p.readable()
+	p.during(always(azuretest.Busy))
+	for range 160 {
+		p.write("a", 10)
+		time.Sleep(120 * time.Millisecond) // each of them makes a chunk
+	}
+	p.taken(0)
+	over := p.during(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Delay: 100 * time.Millisecond} })
+	p.Stop()
+	over()
+	first := len(p.Output())
+	p.Start()
+	again := 0
+	eventually(t, 20*time.Second, "all that was kept has come again", func() error {
+		again = strings.Count(p.Output()[first:], "] register tail.0/")
+		if n := p.Counts("azureblob.0").Written; n < again*10 || n == 0 {
+			return fmt.Errorf("%d lines of %d have", n, again*10)
+		}
+		return nil
+	})
+	p.readable()
+	p.Stop()
+	p.check("logs", "")
+	if again < 40 {
+		t.Errorf("%d chunks came again: this has tested nothing", again)
+	}
+}
+
 // Reloads in the middle of work, and of an outage. With workers Fluent Bit itself may
 // crash then, which loses no line either.
 func TestFluentBitReloads(t *testing.T) {
@@ -185,10 +222,16 @@ func TestFluentBitReloads(t *testing.T) {
 // keeps the chunk as it was.
 func TestFluentBitDamagedChunk(t *testing.T) {
 	t.Parallel()
-	p := startPipeline(t, settings{service: []string{"storage.keep.rejected on", "storage.rejected.path rejected"}})
+	p := startPipeline(t, settings{service: []string{
+		"storage.keep.rejected on", "storage.rejected.path rejected",
+		"Health_Check on", "HC_Errors_Count 0", "HC_Period 60",
+	}})
 	over := p.during(always(azuretest.Busy))
 	p.write("a", 10)
 	p.taken(0)
+	if !p.Healthy() {
+		t.Error("an outage counts as ill")
+	}
 	p.Kill()
 
 	files, err := filepath.Glob(filepath.Join(p.Dir, "storage", "tail.0", "*.flb"))
@@ -214,6 +257,12 @@ func TestFluentBitDamagedChunk(t *testing.T) {
 	eventually(t, 20*time.Second, "the chunk was rejected", func() error {
 		if c := p.Counts("azureblob.0"); c.Errors != 1 {
 			return fmt.Errorf("it was not: %+v", c)
+		}
+		return nil
+	})
+	eventually(t, 20*time.Second, "the health check tells", func() error {
+		if p.Healthy() {
+			return errors.New("it does not")
 		}
 		return nil
 	})

@@ -327,22 +327,35 @@ func TestFluentBitInstances(t *testing.T) {
 	p.check("copies", "copy/")
 }
 
-// Four workers flush one tag side by side, to a slow store: its lines stay in order.
+// The lines of a tag stay in order, those of one worker also when chunks queue up for a
+// slow store. Several take what has queued up in an order of their own.
 func TestFluentBitOrder(t *testing.T) {
 	t.Parallel()
-	p := startPipeline(t, settings{output: []string{"workers 4", "flush_timeout 10s"}})
-	p.lines.AnyOrder = false
-	over := p.during(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Delay: 300 * time.Millisecond} })
-	for range 60 {
-		for _, tag := range []string{"a", "b", "c"} {
-			p.write(tag, 3)
-		}
-		time.Sleep(50 * time.Millisecond) // they come in many chunks
+	for _, c := range []struct {
+		workers, flush string
+		delay          time.Duration
+		burst          int
+	}{
+		{"1", "0.2", 200 * time.Millisecond, 100_000},
+		{"4", "1", 50 * time.Millisecond, 1},
+	} {
+		t.Run("workers "+c.workers, func(t *testing.T) {
+			t.Parallel()
+			p := startPipeline(t, settings{service: []string{"Flush " + c.flush}, output: []string{"workers " + c.workers, "flush_timeout 10s"}})
+			p.lines.AnyOrder = false
+			over := p.during(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Delay: c.delay} })
+			for range 60 {
+				for _, tag := range []string{"a", "b", "c"} {
+					p.write(tag, 3)
+				}
+				time.Sleep(50 * time.Millisecond) // they come in many chunks
+			}
+			p.write("a", c.burst) // and these in several at once
+			over()
+			p.readable()
+			p.Stop()
+		})
 	}
-	p.write("a", 200_000) // and these in several at once
-	over()
-	p.readable()
-	p.Stop()
 }
 
 // A store that hangs holds up neither the inputs nor another output.

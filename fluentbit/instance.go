@@ -3,11 +3,8 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
-	"strings"
 
 	"github.com/liveblob/azureblob/fluentbit/keys"
 	"github.com/liveblob/azureblob/fluentbit/output"
@@ -64,31 +61,9 @@ func (in *instance) stop() {
 func safely[T any](log *slog.Logger, doing string, failed T, f func() T) (result T) {
 	defer func() {
 		if p := recover(); p != nil {
-			log.Error("panic: please report it", "in", doing, "panic", fmt.Sprint(p), "at", where())
+			log.Error(output.Panic(p).Error(), "in", doing)
 			result = failed
 		}
 	}()
 	return f()
-}
-
-// where is the innermost calls of the panic that is being recovered from.
-func where() string {
-	const most = 6
-	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
-	var calls []string
-	for panicked := false; len(calls) < most; {
-		f, more := frames.Next()
-		switch {
-		case f.Function == "runtime.gopanic":
-			panicked = true
-			calls = nil
-		case panicked && !strings.HasPrefix(f.Function, "runtime."):
-			calls = append(calls, fmt.Sprintf("%s:%d", f.Function[strings.LastIndex(f.Function, "/")+1:], f.Line))
-		}
-		if !more {
-			break
-		}
-	}
-	return strings.Join(calls, " < ")
 }

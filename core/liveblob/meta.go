@@ -19,7 +19,7 @@ const (
 )
 
 const (
-	maxCursor       = 1 << 10 // bytes, in a header's form
+	maxCursor       = 2 << 10 // bytes, in a header's form
 	maxMetadata     = 8 << 10 // bytes of names and values together, the service's limit
 	maxUserMetadata = 4 << 10 // the user's share of it
 )
@@ -64,7 +64,7 @@ func CheckMetadata(m map[string]string) error {
 	return nil
 }
 
-// CheckCursor refuses a cursor that takes more than 1 KiB in a header, where a
+// CheckCursor refuses a cursor that takes more than 2 KiB in a header, where a
 // byte that is not printable ASCII takes three.
 func CheckCursor(cursor string) error {
 	if n := len(escape(cursor)); n > maxCursor {

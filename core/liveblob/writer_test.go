@@ -369,10 +369,10 @@ func TestWhatNoHeaderCarriesIsRefusedAtOnce(t *testing.T) {
 		}
 	}
 	w := s.writer(s.config("a.log"))
-	if err := w.Commit(t.Context(), nil, strings.Repeat("\xff", 400)); err == nil || !strings.Contains(err.Error(), "1200 bytes") {
-		t.Errorf("a cursor of 400 odd bytes: %v", err)
+	if err := w.Commit(t.Context(), nil, strings.Repeat("\xff", 700)); err == nil || !strings.Contains(err.Error(), "2100 bytes") {
+		t.Errorf("a cursor of 700 odd bytes: %v", err)
 	}
-	must(t, w.Commit(t.Context(), nil, strings.Repeat("c", 1024)))
+	must(t, w.Commit(t.Context(), nil, strings.Repeat("c", 2048)))
 }
 
 func TestMetadataIsThatOfTheCommit(t *testing.T) {

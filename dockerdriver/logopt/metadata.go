@@ -14,7 +14,7 @@ import (
 const (
 	maxUser   = 4 << 10
 	maxAll    = 8 << 10
-	protocol  = 1<<10 + 128 + 200 // cursor, stream (a container's ID), the rest
+	protocol  = 2<<10 + 128 + 200 // cursor, stream (a container's ID), the rest
 	forLater  = 64                // for what is added when the container stops
 	stoppedAt = "stopped"         // the name of that
 )

@@ -20,7 +20,7 @@ import (
 // FluentBitConfig says what a real Fluent Bit is started with.
 type FluentBitConfig struct {
 	// Conf is its configuration, a whole file. ${HTTP_PORT} in it is the port that
-	// Counts and Reload ask; its HTTP server must be on.
+	// Counts, Healthy and Reload ask; its HTTP server must be on.
 	Conf string
 	YAML bool // that is what Conf is
 
@@ -265,27 +265,41 @@ func (f *FluentBit) Counts(instance string) Counts {
 	return answer.Output[instance]
 }
 
-func (f *FluentBit) get(path string, answer any) error {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://127.0.0.1:" + f.port + path)
+// Healthy asks its health check, which must be on.
+func (f *FluentBit) Healthy() bool {
+	f.t.Helper()
+	status, _, err := f.ask("/api/v1/health")
 	if err != nil {
-		return err
+		f.t.Fatalf("get Fluent Bit's health: %v", err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	return status == http.StatusOK
+}
+
+func (f *FluentBit) get(path string, answer any) error {
+	status, body, err := f.ask(path)
 	switch {
 	case err != nil:
-	case resp.StatusCode == http.StatusNotFound:
-		err = errNotFound
-	case resp.StatusCode != http.StatusOK:
-		err = errors.New(resp.Status)
-	default:
-		err = json.Unmarshal(body, answer)
+		return err
+	case status == http.StatusNotFound:
+		return errNotFound
+	case status != http.StatusOK:
+		return errors.New(http.StatusText(status))
 	}
-	return err
+	return json.Unmarshal(body, answer)
 }
 
 var errNotFound = errors.New("404 Not Found")
+
+func (f *FluentBit) ask(path string) (status int, body []byte, err error) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://127.0.0.1:" + f.port + path)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
 
 // await polls until ready has no error.
 func (f *FluentBit) await(what string, ready func() error) {

@@ -216,8 +216,7 @@ func (h *Host) Bulk(instance int, file string, times int) Bulk {
 	return b
 }
 
-// Stop exits what the test has started and has the process end by itself. The instances
-// are those from 0 on.
+// Stop exits those instances, and has the process end by itself.
 func (h *Host) Stop(instances ...int) {
 	h.t.Helper()
 	for _, i := range instances {

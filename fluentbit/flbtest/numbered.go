@@ -31,7 +31,7 @@ type Numbered struct {
 	made map[string]int // by tag: how many, and so the last one's number
 }
 
-// Lines makes the next n lines of tag, which has no spaces.
+// Lines makes the next lines of tag, which has no spaces.
 func (n *Numbered) Lines(tag string, count int) []string {
 	first := n.take(tag, count)
 	lines := make([]string, count)
@@ -41,7 +41,7 @@ func (n *Numbered) Lines(tag string, count int) []string {
 	return lines
 }
 
-// Chunk is the next n lines of tag as the tail input makes them. No two chunks are alike.
+// Chunk is the next lines of tag as the tail input makes them. No two chunks are alike.
 func (n *Numbered) Chunk(tag string, count int) []byte {
 	return LogChunk(time.Now(), n.Lines(tag, count)...)
 }

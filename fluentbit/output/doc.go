@@ -17,16 +17,18 @@
 // the answer, is written once, into each blob that it has records for.
 //
 // That needs no memory but the blob's own: the cursor of every commit has a hash of
-// each of the last chunks (see recent). When a commit fails, its outcome may be open,
-// so the Writer is dropped and the next one reads the cursor before it writes: either
-// the chunk is there, and is acknowledged when it comes again, or it is not, and what
-// may still be under way is refused by the service (If-Match), since the next Writer
-// has committed first. A chunk of which nothing is in doubt is never taken for one
-// that is there, though all its bytes are the same: only what a failed commit left
-// open, and what the process before this one had committed, is looked for.
+// each of the last chunks, and of those that will come again (see recent). When a
+// commit fails, its outcome may be open, so the Writer is dropped and the next one
+// reads the cursor before it writes: either the chunk is there, and is acknowledged
+// when it comes again, or it is not, and what may still be under way is refused by the
+// service (If-Match), since the next Writer has committed first. A chunk of which
+// nothing is in doubt is never taken for one that is there, though all its bytes are
+// the same: only what a failed commit left open, and what the process before this one
+// had committed, is looked for.
 //
-// While storage does not answer, a flush costs its thread two seconds at most, and no
-// memory afterwards: Fluent Bit has the chunk, and its own queue and disk.
+// Once a flush has had no answer from storage for as long as it may take, those after
+// it cost their thread two seconds at most, and no memory afterwards: Fluent Bit has
+// the chunk, and its own queue and disk.
 //
 // # Who owns what
 //

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ const (
 	askFor   = 2 * time.Second // how long storage may take to say that it is back, at most
 	askEvery = time.Second     // how long a question that had no answer counts
 	sayEvery = time.Minute     // how often an error is told again
-	sayOther = sayEvery / 6    // how soon another one is told
+	sayOther = sayEvery / 6    // how soon another one is
 )
 
 var errAway = errors.New("storage does not answer")
@@ -36,11 +37,12 @@ type outage struct {
 	asking chan struct{} // closed when the question that is under way has an answer; nil: none is
 	asked  time.Time     // when the last one ended that had none
 
-	said   string    // the error last told
-	told   time.Time // when
-	open   bool      // its end is not told yet
-	failed int       // commits, since the end of an error was told last
-	since  time.Time // of the first of them
+	said   map[string]time.Time // errors told in the last minute; there are few, see sayOther
+	last   string               // the one told last
+	told   time.Time            // when
+	open   bool                 // its end is not told yet
+	failed int                  // commits since the last that passed
+	since  time.Time            // of the first of them
 }
 
 // enter returns at once while storage answers, and errAway when it does not.
@@ -90,14 +92,14 @@ func (g *outage) question(ctx context.Context) {
 func (g *outage) succeeded() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.away = false
+	failed := g.failed
+	g.away, g.failed = false, 0
 	if !g.open {
 		return
 	}
 	g.open = false
 	g.log.Info("storage is back: what Fluent Bit has kept is written as it comes again",
-		"after", time.Since(g.since).Round(time.Second), "failed", g.failed)
-	g.failed = 0
+		"after", time.Since(g.since).Round(time.Second), "failed", failed)
 }
 
 // failedOn takes note of a commit to that blob that failed.
@@ -121,15 +123,14 @@ func (g *outage) failedOn(blob string, err error) {
 		text = cmp.Or(e.Code, e.Err.Error())
 	}
 	if errors.Is(err, errAway) || errors.Is(err, errLate) {
-		text = cmp.Or(g.said, text) // is what it comes of
+		text = cmp.Or(g.last, text) // is what it comes of
 	}
-	pause := sayEvery
-	if text != g.said {
-		pause = sayOther // and not at once: errors take turns, and have port numbers
-	}
-	if !g.told.IsZero() && now.Sub(g.told) < pause {
+	// Errors of several blobs take turns, and some have a port number in them.
+	if now.Sub(g.told) < sayOther || now.Sub(g.said[text]) < sayEvery {
 		return
 	}
-	g.said, g.told, g.open = text, now, true
+	maps.DeleteFunc(g.said, func(_ string, told time.Time) bool { return now.Sub(told) >= sayEvery })
+	g.said[text] = now
+	g.last, g.told, g.open = text, now, true
 	g.log.Warn("not written: Fluent Bit keeps the chunk and tries again, as its Retry_Limit allows", "blob", blob, "err", err)
 }

@@ -95,6 +95,7 @@ func New(set *keys.Settings, opts Options) (*Output, error) {
 		places:      make(chan struct{}, maxWriting),
 	}
 	o.outage.log, o.outage.ask, o.outage.askFor = opts.Log, o.answers, min(askFor, set.FlushTimeout/2)
+	o.outage.said = make(map[string]time.Time)
 	o.order.changed.L = &o.order.mu
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	if set.StartupProbe {

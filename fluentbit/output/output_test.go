@@ -17,7 +17,7 @@ import (
 
 // What a process has committed and Fluent Bit gives its successor again is written once.
 func TestReplay(t *testing.T) {
-	for _, n := range []int{1, 16, 80} {
+	for _, n := range []int{1, 16, 80, 180} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t)
 			b.lines.AnyOrder = true
@@ -165,6 +165,40 @@ func TestIdle(t *testing.T) {
 		}
 		if names := b.server.Blobs("logs"); len(names) != 1 {
 			t.Errorf("blobs %q", names)
+		}
+	})
+}
+
+// A log of which a chunk is still to come has not ended.
+func TestIdleWhileAChunkWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, "idle_timeout=1m")
+		b.send("a", 5)
+		late := b.lines.Chunk("a", 5)
+		b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.Denied} })
+		if r := b.o.Flush("a", late); r != Retry {
+			t.Fatal(r)
+		}
+		b.server.SetFault(nil)
+		time.Sleep(20 * time.Minute)
+		if b.meta("a.log")["complete"] != "" {
+			t.Error("complete, and a chunk is still to come")
+		}
+		b.deliver("a", late)
+		time.Sleep(3 * time.Minute)
+		if b.meta("a.log")["complete"] != "1" {
+			t.Error("not complete")
+		}
+		b.check()
+
+		// Fluent Bit gives a chunk up in the end.
+		b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.Denied} })
+		b.o.Flush("a", flbtest.LogChunk(time.Now(), "given up"))
+		b.server.SetFault(nil)
+		b.send("a", 1)
+		time.Sleep(time.Hour)
+		if b.meta("a.log")["complete"] != "1" {
+			t.Error("not complete an hour after a chunk was given up")
 		}
 	})
 }

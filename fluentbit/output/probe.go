@@ -63,7 +63,7 @@ func passing(err error) bool {
 		return false
 	}
 	switch e.Code {
-	case "", "ServerBusy", "InternalError", "OperationTimedOut", "ContainerBeingDeleted":
+	case "", "ServerBusy", "TooManyRequests", "InternalError", "OperationTimedOut", "ContainerBeingDeleted":
 		return true
 	}
 	return false
@@ -74,7 +74,7 @@ func passing(err error) bool {
 func (o *Output) answers(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = Panic(p)
 		}
 	}()
 	if _, err = liveblob.Look(ctx, o.container, probeName, liveblob.Retry{}); ctx.Err() == nil {

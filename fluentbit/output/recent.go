@@ -15,8 +15,9 @@ import (
 //	| run: 8 characters | 11 characters a mark | …      the newest last
 //	+-------------------+----------------------+-----
 //
-// A mark is a hash of tag and chunk, and of the form of the records, 64 bits in base64. Chunks that are alike in every
-// byte get marks that follow each other, so that a mark stands for one chunk.
+// A mark is a hash of tag and chunk, and of the form of the records, 64 bits in base64.
+// Chunks that are alike in every byte get marks that follow each other, so that a mark
+// stands for one chunk.
 const (
 	runLength  = 8
 	markLength = 11
@@ -28,7 +29,7 @@ const (
 	// after this one knows it too.
 	keepFor  = 30 * time.Second
 	keepLast = 16
-	maxMarks = 88
+	maxMarks = 185
 )
 
 type mark uint64

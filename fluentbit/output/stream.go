@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -20,8 +19,11 @@ const (
 	// What Fluent Bit may give again is remembered for longer than it waits between two
 	// tries (scheduler.cap, 2,000 s), and as much of it as it can have tasks.
 	remember  = 2 * time.Hour
+	comesBack = 2000 * time.Second
 	maxMemory = 2048
 )
+
+var errPanic = errors.New("a panic, which is in the log")
 
 // stream is the log in one blob. The first batch after a quiet time starts a goroutine,
 // the only one that touches the Writer. It commits all that is queued together, and
@@ -38,6 +40,8 @@ type stream struct {
 	gone    bool      // there is another stream for the blob, or none; guarded by mu
 	used    time.Time // when the goroutine ended last; guarded by mu
 	landed  []landed  // guarded by mu
+	owing   []mark    // of chunks that could not be written yet; guarded by mu
+	failed  time.Time // when the last of them was tried; guarded by mu
 
 	// Owned by who has set running.
 	writer *liveblob.Writer // nil: what the blob has must be looked up first
@@ -94,6 +98,14 @@ func (s *stream) write(group []*batch) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
+	defer func() { // one that ends this goroutine would end Fluent Bit
+		if p := recover(); p != nil {
+			s.o.log.Error(Panic(p).Error(), "blob", s.o.blob(s.name))
+			for _, b := range group {
+				s.settle(b, errPanic)
+			}
+		}
+	}()
 	err := s.o.enter(ctx)
 	if err == nil {
 		defer s.o.leave()
@@ -105,15 +117,33 @@ func (s *stream) write(group []*batch) {
 			err = nil // look again, and go on behind what the other has written
 		}
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		s.o.outage.succeeded()
-	default:
+	} else {
 		s.o.outage.failedOn(s.o.blob(s.name), err)
 	}
 	for _, b := range group {
-		b.settle(err)
+		s.settle(b, err)
 	}
+}
+
+// settle tells the flush what became of its batch, and remembers whether it will come
+// again.
+func (s *stream) settle(b *batch, err error) {
+	s.mu.Lock()
+	i := slices.Index(s.owing, b.mark)
+	switch {
+	case err == nil && i >= 0:
+		s.owing = slices.Delete(s.owing, i, i+1)
+	case err != nil && i < 0:
+		s.owing = append(s.owing, b.mark)
+		s.owing = s.owing[max(0, len(s.owing)-maxMemory):]
+	}
+	if err != nil {
+		s.failed = time.Now()
+	}
+	s.mu.Unlock()
+	b.settle(err)
 }
 
 // try commits a group once, and returns the batches that are not settled.
@@ -121,7 +151,7 @@ func (s *stream) try(ctx context.Context, group []*batch) (left []*batch, err er
 	defer func() {
 		if p := recover(); p != nil {
 			s.lose(group)
-			left, err = group, fmt.Errorf("write %s: panic: %v\n%s", s.o.blob(s.name), p, debug.Stack())
+			left, err = group, fmt.Errorf("write %s: %w", s.o.blob(s.name), Panic(p))
 		}
 	}()
 	if err := s.open(ctx); err != nil {
@@ -155,7 +185,7 @@ func (s *stream) try(ctx context.Context, group []*batch) (left []*batch, err er
 	}
 	s.recent, s.doubt = next, nil
 	for _, b := range group {
-		b.settle(nil)
+		s.settle(b, nil)
 	}
 	return nil, nil
 }
@@ -256,22 +286,27 @@ func (s *stream) found(cursor string) {
 
 // acknowledge settles the batches of chunks that are in the blob already, each once.
 func (s *stream) acknowledge(group []*batch) []*batch {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.landed) == 0 {
-		return group
-	}
 	return slices.DeleteFunc(group, func(b *batch) bool {
-		i := slices.IndexFunc(s.landed, func(l landed) bool { return l.mark-b.mark < maxMarks+maxGroup })
-		if i < 0 {
+		if !s.has(b) {
 			return false
 		}
-		b.as = s.landed[i].mark
-		s.landed = slices.Delete(s.landed, i, i+1)
 		s.recent = s.recent.renew(b.as, time.Now())
-		b.settle(nil)
+		s.settle(b, nil)
 		return true
 	})
+}
+
+// has reports whether the chunk has landed, which counts once.
+func (s *stream) has(b *batch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.landed, func(l landed) bool { return l.mark-b.mark < maxMarks+maxGroup })
+	if i < 0 {
+		return false
+	}
+	b.as = s.landed[i].mark
+	s.landed = slices.Delete(s.landed, i, i+1)
+	return true
 }
 
 // fenced tells, once, that somebody else writes to the blob. That the last commit of a
@@ -298,10 +333,11 @@ func (s *stream) idleFor() time.Duration {
 }
 
 // end marks the blob as complete, if mark says so, and gives the stream up unless a chunk
-// may come again. What comes meanwhile waits, and goes on in the blob.
+// may come again. What comes meanwhile waits, and goes on in the blob. A log of which a
+// chunk is still to come has not ended.
 func (s *stream) end(ctx context.Context, mark bool) {
 	s.mu.Lock()
-	if s.running || s.gone {
+	if s.running || s.gone || len(s.owing) > 0 && time.Since(s.failed) < comesBack {
 		s.mu.Unlock()
 		return
 	}
@@ -333,7 +369,7 @@ func (s *stream) end(ctx context.Context, mark bool) {
 func (s *stream) complete(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("complete %s: panic: %v\n%s", s.o.blob(s.name), p, debug.Stack())
+			err = fmt.Errorf("complete %s: %w", s.o.blob(s.name), Panic(p))
 		}
 		if err != nil {
 			s.writer = nil

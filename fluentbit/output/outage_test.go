@@ -2,6 +2,8 @@ package output
 
 import (
 	"fmt"
+	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,20 +40,56 @@ func TestOneSlowBlobAmongOthers(t *testing.T) {
 	})
 }
 
-// A blob that can never be written does not fill the log, nor is each commit to another
-// one the end of an outage.
-func TestLogOfOneBadBlob(t *testing.T) {
+// Blobs that can never be written do not fill the log, though their errors take turns,
+// nor is each commit to another one the end of an outage.
+func TestLogOfBadBlobs(t *testing.T) {
+	for _, codes := range [][]string{{"LeaseIdMissing"}, {"LeaseIdMissing", "BlobArchived", "BlobImmutableDueToPolicy"}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t)
+			b.server.SetFault(func(r azuretest.Request) azuretest.Fault {
+				var n int
+				if _, err := fmt.Sscanf(r.Blob, "bad%d.log", &n); err != nil {
+					return azuretest.Fault{}
+				}
+				return azuretest.Fault{Kind: azuretest.Denied, Code: codes[n]}
+			})
+			for range 300 {
+				for i := range codes {
+					b.o.Flush(fmt.Sprint("bad", i), b.lines.Chunk("bad", 1))
+				}
+				b.send("good", 1)
+				time.Sleep(time.Second)
+			}
+			if n := strings.Count(b.log.String(), "\n"); n == 0 || n > 65 {
+				t.Errorf("%d lines in five minutes:\n%.2000s", n, b.log)
+			}
+			for _, code := range codes {
+				if !strings.Contains(b.log.String(), code) {
+					t.Errorf("%s is not told", code)
+				}
+			}
+		})
+	}
+}
+
+// The end of an outage tells how long it was, and how much was not written.
+func TestEndOfAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
-		var failing atomic.Bool
-		b.refuse("bad.log", azuretest.Fault{Kind: azuretest.Denied, Code: "LeaseIdMissing"}, &failing)
-		for range 300 {
-			b.o.Flush("bad", b.lines.Chunk("bad", 1))
-			b.send("good", 1)
-			time.Sleep(time.Second)
+		for range 2 {
+			b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.BlackHole} })
+			chunk := b.lines.Chunk("a", 1)
+			for range 7 {
+				b.o.Flush("a", chunk)
+				time.Sleep(20 * time.Second)
+			}
+			b.server.SetFault(nil)
+			b.deliver("a", chunk)
+			time.Sleep(2 * time.Minute)
 		}
-		if n := strings.Count(b.log.String(), "\n"); n == 0 || n > 25 {
-			t.Errorf("%d lines in five minutes:\n%.2000s", n, b.log)
+		b.check()
+		if n := strings.Count(b.log.String(), "failed=7"); n != 2 {
+			t.Errorf("told %d times that 7 failed:\n%s", n, b.log)
 		}
 	})
 }
@@ -129,4 +167,37 @@ func TestOutageWithLittleTime(t *testing.T) {
 			b.check()
 		})
 	}
+}
+
+// The text of an error may be another each time.
+func TestLogOfErrorsThatDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		var port atomic.Int64
+		o, err := New(b.settings(), Options{
+			Log: slog.New(slog.NewTextHandler(b.log, nil)),
+			Transport: transportFunc(func(*http.Request) (*http.Response, error) {
+				return nil, fmt.Errorf("read tcp 10.0.0.1:%d->10.0.0.2:443: connection reset by peer", port.Add(1))
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		var flushes sync.WaitGroup
+		for i := range 50 {
+			flushes.Go(func() { o.Flush(fmt.Sprint("t", i), b.lines.Chunk("x", 1)) })
+		}
+		flushes.Wait()
+		if n := strings.Count(b.log.String(), "\n"); n != 1 {
+			t.Errorf("%d lines:\n%.2000s", n, b.log)
+		}
+		for range 100 {
+			o.outage.failedOn("a", fmt.Errorf("port %d", port.Add(1)))
+			time.Sleep(5 * time.Second)
+		}
+		if n := len(o.outage.said); n > int(sayEvery/sayOther)+1 {
+			t.Errorf("%d errors are remembered", n)
+		}
+	})
 }

@@ -245,7 +245,7 @@ func TestDoubtEnds(t *testing.T) {
 			}
 			fail(chunk)
 			if ends == "mark" {
-				time.Sleep(3 * time.Minute)
+				time.Sleep(comesBack + 3*time.Minute)
 				if n := b.streams(); n != 0 {
 					t.Errorf("%d streams are kept", n)
 				}
@@ -478,14 +478,14 @@ func TestTrim(t *testing.T) {
 		{made(50, 30), nil, 50, 30},
 		{made(50, 3), nil, 53 - keepLast, keepLast},
 		{made(50, 0), []landed{{7, true}, {8, false}}, 7, keepLast + 1},
-		{made(10, 100), nil, 110 - maxMarks, maxMarks},
+		{made(10, 190), nil, 200 - maxMarks, maxMarks},
 	} {
 		got := c.r.trim(now, c.coming)
 		if len(got) != c.want || len(got) > 0 && got[0].mark != mark(c.first) {
 			t.Errorf("%d marks: %d are left, want %d from %d: %v", len(c.r), len(got), c.want, c.first, got)
 		}
 	}
-	if s := made(0, maxMarks).cursor("12345678"); len(s) > 1024 {
+	if s := made(0, maxMarks).cursor("12345678"); len(s) > 2048 {
 		t.Errorf("a cursor has %d bytes", len(s))
 	}
 }
@@ -519,6 +519,30 @@ func TestFlushWaitsForAnEarlierOne(t *testing.T) {
 	})
 }
 
+func TestBuffers(t *testing.T) {
+	var p bufferPool
+	for i := range 100 {
+		p.put(make([]byte, 1<<20))
+		p.put(make([]byte, 1<<10))
+		if n := 1 << (i % 20); cap(p.get(n)) < n {
+			t.Fatalf("a buffer for %d bytes is too small", n)
+		}
+	}
+	size := 0
+	for _, b := range p.free {
+		size += cap(b)
+	}
+	if size != p.size || size > mostBuffers {
+		t.Errorf("%d bytes are kept, counted as %d", size, p.size)
+	}
+	for range 2 {
+		p.trim()
+	}
+	if len(p.free) != 0 || p.size != 0 {
+		t.Error("what nobody uses is kept")
+	}
+}
+
 // Buffers of a size that is not asked for any more make room for those that are.
 func TestBuffersOfAnotherSize(t *testing.T) {
 	var p bufferPool
@@ -539,7 +563,6 @@ func TestBuffersOfAnotherSize(t *testing.T) {
 // Chunks with records for more blobs than are looked for one by one, one after the other.
 func TestChunksOfManyBlobs(t *testing.T) {
 	b := newBed(t, "path=$to.log")
-	b.server.NoLog = false
 	for range 5 {
 		var events []flbtest.Event
 		for i := range 60 {
@@ -551,6 +574,11 @@ func TestChunksOfManyBlobs(t *testing.T) {
 	b.check()
 	if n := b.server.Counts()[azuretest.PutBlob]; n != 100 {
 		t.Errorf("%d commits for 5 chunks of 20 blobs", n)
+	}
+	for i := range 20 {
+		if _, marks := parseCursor(b.meta(fmt.Sprintf("t%d.log", i))["cursor"]); len(marks) != 5 {
+			t.Errorf("%d marks of 5 chunks", len(marks))
+		}
 	}
 }
 
