@@ -64,6 +64,7 @@ plugin-push: plugin ## push it to a registry: PLUGIN_NAME=REGISTRY/NAME:TAG
 # in the second pass.
 .PHONY: test
 test: check azurite docker ## vet, gofmt, and all tests, against stand-ins, Azurite and Docker, with the race detector and without
+	@command -v "$${FLUENT_BIT:-fluent-bit}" >/dev/null || echo '==== NOT TESTED WITH A REAL FLUENT BIT: there is none on PATH, and FLUENT_BIT names none ===='
 	$(test_env) $(go_test) -race ./...
 	$(test_env) $(go_test) $$(go list ./... | grep -v -e 'dockerdriver$$' -e dockertest)
 
