@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/liveblob/azureblob/core"
+	"github.com/liveblob/azureblob/core/readmetest"
 )
 
 const pluginConfig = "../../conf/docker-plugin/config.json"
@@ -154,8 +155,8 @@ func TestPluginConfigGenerated(t *testing.T) {
 	if err == nil && string(have) == want {
 		return
 	}
-	if !*update {
-		t.Fatalf("%s is stale: run %s\n%v\n%s", pluginConfig, howToGenerate, err, firstDifference(string(have), want))
+	if !*readmetest.Update {
+		t.Fatalf("%s is stale: run %s\n%v\n%s", pluginConfig, howToGenerate, err, readmetest.FirstDifference(string(have), want))
 	}
 	if err := os.MkdirAll(filepath.Dir(pluginConfig), 0o755); err != nil {
 		t.Fatal(err)

@@ -1,15 +1,13 @@
 package logopt
 
 import (
-	"flag"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/liveblob/azureblob/core"
+	"github.com/liveblob/azureblob/core/readmetest"
 )
-
-var update = flag.Bool("update", false, "rewrite what is generated: parts of the README, the plugin's config.json")
 
 const (
 	readme        = "../../README.md"
@@ -18,32 +16,9 @@ const (
 
 // The README's tables about the Docker driver are made from the code's own.
 func TestREADMEGenerated(t *testing.T) {
-	b, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(b)
-	for _, part := range []struct{ marker, want string }{
-		{"docker options", Table()},
-		{"docker settings", ProcessTable()},
-	} {
-		begin, end := "<!-- "+part.marker+":begin -->\n", "<!-- "+part.marker+":end -->"
-		before, rest, found := strings.Cut(text, begin)
-		have, after, closed := strings.Cut(rest, end)
-		if !found || !closed || strings.Contains(after, begin) {
-			t.Fatalf("%s: there must be one pair of %s and %s", readme, strings.TrimSpace(begin), end)
-		}
-		want := "\n" + part.want + "\n"
-		if have != want && !*update {
-			t.Errorf("%s: %s is stale: run %s\n%s", readme, part.marker, howToGenerate, firstDifference(have, want))
-		}
-		text = before + begin + want + end + after
-	}
-	if *update {
-		if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	readmetest.Check(t, readme, howToGenerate,
+		readmetest.Section{Name: "docker options", Want: Table()},
+		readmetest.Section{Name: "docker settings", Want: ProcessTable()})
 }
 
 // Variables that the README speaks of must be ones that are read. The test stands
@@ -117,14 +92,4 @@ func TestTables(t *testing.T) {
 			t.Errorf("there is no option %s", name)
 		}
 	}
-}
-
-func firstDifference(have, want string) string {
-	h, w := strings.Split(have, "\n"), strings.Split(want, "\n")
-	for i := range min(len(h), len(w)) {
-		if h[i] != w[i] {
-			return "have: " + h[i] + "\nwant: " + w[i]
-		}
-	}
-	return "one ends before the other"
 }

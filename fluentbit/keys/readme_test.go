@@ -1,62 +1,21 @@
 package keys
 
 import (
-	"flag"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/liveblob/azureblob/core/readmetest"
 	"github.com/liveblob/azureblob/fluentbit/flbtest"
-)
-
-var update = flag.Bool("update", false, "rewrite what is generated in the README")
-
-const (
-	readme        = "../../README.md"
-	howToGenerate = "go test ./fluentbit/keys -run README -update"
 )
 
 // The README's tables about the Fluent Bit keys are made from the code's own.
 func TestREADME(t *testing.T) {
-	b, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(b)
-	for _, part := range []struct{ marker, want string }{
-		{"fluentbit keys", Table()},
-		{"fluentbit moving", MovingTable()},
-	} {
-		begin, end := "<!-- "+part.marker+":begin -->\n", "<!-- "+part.marker+":end -->"
-		before, rest, found := strings.Cut(text, begin)
-		have, after, closed := strings.Cut(rest, end)
-		if !found || !closed || strings.Contains(after, begin) {
-			t.Fatalf("%s: there must be one pair of %s and %s", readme, strings.TrimSpace(begin), end)
-		}
-		want := "\n" + part.want + "\n"
-		if have != want && !*update {
-			t.Errorf("%s: %s is stale: run %s\n%s", readme, part.marker, howToGenerate, firstDifference(have, want))
-		}
-		text = before + begin + want + end + after
-	}
-	if *update {
-		if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func firstDifference(have, want string) string {
-	h, w := strings.Split(have, "\n"), strings.Split(want, "\n")
-	for i := range min(len(h), len(w)) {
-		if h[i] != w[i] {
-			return "have: " + h[i] + "\nwant: " + w[i]
-		}
-	}
-	return "one ends before the other"
+	readmetest.Check(t, "../../README.md", "go test ./fluentbit/keys -run README -update",
+		readmetest.Section{Name: "fluentbit keys", Want: Table()},
+		readmetest.Section{Name: "fluentbit moving", Want: MovingTable()})
 }
 
 // The tables are held to their own rules, so that a new row cannot break them.
