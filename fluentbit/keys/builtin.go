@@ -25,7 +25,7 @@ var builtIn = []builtInKey{
 	{name: "emulator_mode", here: "`on`: Azurite's account, key and address (`http://127.0.0.1:10000`) where they are not set"},
 	{name: "shared_key", here: "the same"},
 	{name: "endpoint", here: "the same; https where no scheme is written, but for `emulator_mode`"},
-	{name: "path", here: "the blob's whole name, where azure_blob adds the tag: write `path logs/$TAG` for `path logs`, and `path $TAG` for none. `$TAG`, `$TAG[n]` and `%Y` are the same; `$UUID`, `%3N`, `%9N` and `%L` are refused, because a blob is appended to"},
+	{name: "path", here: "the same where it is a plain folder: the tag is added, `path logs` is `logs/$TAG`. With a tag, a field or an extension in it, it is the blob's whole name: `logs/$TAG.log`. `$TAG`, `$TAG[n]` and `%Y` are the same; `$UUID`, `%3N`, `%9N` and `%L` are refused, because a blob is appended to"},
 	{name: "date_key", here: "another name of `time_key`"},
 	{name: "auth_type", here: "the same, and identities; by default what is set decides"},
 	{name: "sas_token", here: "the same"},

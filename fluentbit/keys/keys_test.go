@@ -190,7 +190,25 @@ func TestRecordKeys(t *testing.T) {
 	}
 }
 
-// Keys that do nothing in a format are told, and so is a path that is no folder.
+// A path that cannot tell tags apart is a folder, as azure_blob's is, unless it has an
+// extension.
+func TestPathIsAFolder(t *testing.T) {
+	for path, want := range map[string]string{
+		"kube": "kube/app.web", "a/kube/": "a/kube/app.web", "${HOSTNAME}": "node/app.web", "logs/%Y": "logs/2026/app.web",
+		"all.log": "all.log", "kube/$TAG": "kube/app.web", "$TAG[0]": "app", "a.b/c": "a.b/c/app.web", "$x": "unknown",
+	} {
+		s := mustLoad(t, conf{"path": path, "hostname": "node"}, nil)
+		if got := name(s, "app.web", nil); got != want {
+			t.Errorf("path %s: the blob is %s, want %s", path, got, want)
+		}
+		noted := strings.Contains(strings.Join(s.Notes, " "), "is a folder, as azure_blob's")
+		if folder := strings.HasSuffix(want, "/app.web") && path != "kube/$TAG"; noted != folder {
+			t.Errorf("path %s: noted: %v", path, s.Notes)
+		}
+	}
+}
+
+// Keys that do nothing in a format are told, and so is a path that begins with /.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -199,8 +217,6 @@ func TestWarnings(t *testing.T) {
 	}{
 		{conf{"format": "json", "log_key": "msg"}, []string{"log_key does nothing with format json"}},
 		{conf{"format": "raw", "time_key": "t", "metadata_key": "m"}, []string{"time_key does nothing with format raw", "metadata_key does nothing with format raw"}},
-		{conf{"path": "logs"}, []string{`path "logs" is one blob for all tags, and no folder as azure_blob's path is: write logs/$TAG.log for a blob of each tag`}},
-		{conf{"path": "logs/%Y/%m/%d"}, []string{`path "logs/%Y/%m/%d" is one blob`}},
 		{conf{"path": "all.log"}, nil},
 		{conf{"path": "%F.log"}, nil},
 		{conf{"path": "logs/$TAG"}, nil},
@@ -242,7 +258,8 @@ func TestRefused(t *testing.T) {
 		{conf{"time_key": "a", "date_key": "b"}, `time_key "a" and date_key "b" are one setting`},
 		{conf{"time_key": "a", "metadata_key": "a"}, `time_key and metadata_key are both "a"`},
 		{conf{"metadata_key": "a", "group_key": "a"}, `metadata_key and group_key are both "a"`},
-		{conf{"path": "logs/"}, "set option path: parse template \"logs/\""},
+		{conf{"path": "$TAG/"}, "set option path: parse template \"$TAG/\""},
+		{conf{"path": "/"}, "set option path: parse template"},
 		{conf{"path": "$UUID"}, "set option path"},
 		{conf{"path": "${AZURE_STORAGE_KEY}"}, "may hold a secret"},
 		{conf{"metadata": "team"}, `set option metadata: "team" is not name=value`},

@@ -113,17 +113,26 @@ func (l *loader) core() error {
 	return nil
 }
 
-// path parses the template. HOSTNAME in it is the hostname that the output goes by.
-func (l *loader) path() (err error) {
+// path parses the template. HOSTNAME in it is the hostname that the output goes by. One
+// that cannot tell tags apart and has no extension is a folder, as azure_blob's is.
+func (l *loader) path() error {
 	text := l.set.Core.Path
-	if l.set.Path, err = blobname.Parse(text, l.expand); err != nil {
-		return fmt.Errorf("set option %s: %w", l.spell("path"), err)
-	}
 	if strings.HasPrefix(text, "/") {
 		l.warn("path %q: the / at its beginning is dropped; was a ${NAME} before it not set?", text)
 	}
-	if last := text[strings.LastIndexByte(text, '/')+1:]; !l.set.Path.Splits() && !strings.Contains(last, ".") {
-		l.warn("path %q is one blob for all tags, and no folder as azure_blob's path is: write %s/$TAG.log for a blob of each tag", text, text)
+	folder := strings.TrimRight(text, "/")
+	t, err := blobname.Parse(folder, l.expand)
+	if err != nil {
+		return fmt.Errorf("set option %s: %w", l.spell("path"), err)
+	}
+	if last := folder[strings.LastIndexByte(folder, '/')+1:]; !t.Splits() && !strings.Contains(last, ".") {
+		l.note("path %q is a folder, as azure_blob's: the blobs are %s/$TAG; for one blob of all tags, give its name an extension", text, folder)
+		folder += "/$TAG"
+	} else {
+		folder = text
+	}
+	if l.set.Path, err = blobname.Parse(folder, l.expand); err != nil {
+		return fmt.Errorf("set option %s: %w", l.spell("path"), err)
 	}
 	return nil
 }

@@ -22,10 +22,9 @@ func runOf(b *bed) {
 		b.send("b", 400*(round%2)+1)
 	}
 	var events []flbtest.Event
-	for i, tag := range []string{"x", "y", "z", "x", "y", "z"} {
+	for _, tag := range []string{"x", "y", "z", "x", "y", "z"} {
 		line := b.lines.Lines(tag, 1)[0]
 		events = append(events, flbtest.V2(time.Now(), nil, flbtest.Map{{Key: "log", Value: line}, {Key: "to", Value: tag}}))
-		_ = i
 	}
 	b.o.set.Path = b.settings("path=to-$to.log").Path
 	b.deliver("many", flbtest.Chunk(events...))
