@@ -271,8 +271,10 @@ func (c *counter) checkLogs(t *testing.T) error {
 // seen waits until docker logs has the last line of each stream.
 func (c *counter) seen(t *testing.T) {
 	t.Helper()
+	// dockerd buffers a MiB of each stream, so that one may end that many lines after the
+	// other.
 	within(t, 30*time.Second, func() error {
-		stdout, stderr := c.h.logs(t, "--tail=1000", c.name)
+		stdout, stderr := c.h.logs(t, "--tail=5000", c.name)
 		for stream, text := range map[string]string{"stdout": stdout, "stderr": stderr} {
 			if !strings.HasSuffix(text, c.line(stream, c.lines)+"\n") {
 				return fmt.Errorf("docker logs %s ends with %q, want line %d", c.name, text[max(0, len(text)-60):], c.lines)
