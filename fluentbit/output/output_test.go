@@ -3,8 +3,6 @@ package output
 import (
 	"bytes"
 	"fmt"
-	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -136,139 +134,6 @@ func TestRequestsOfAFlush(t *testing.T) {
 	b.check()
 }
 
-func TestIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, "idle_timeout=10m")
-		chunk := b.lines.Chunk("a", 5)
-		b.deliver("a", chunk)
-		time.Sleep(9 * time.Minute)
-		if b.meta("a.log")["complete"] != "" {
-			t.Error("complete too early")
-		}
-		time.Sleep(3 * time.Minute)
-		if b.meta("a.log")["complete"] != "1" {
-			t.Error("not complete when idle")
-		}
-		if n := b.streams(); n != 0 {
-			t.Errorf("%d streams are kept", n)
-		}
-		b.send("a", 5)
-		if b.meta("a.log")["complete"] != "" {
-			t.Error("complete, and goes on")
-		}
-		b.check()
-		// The same bytes again are a new chunk, for this process knows of no doubt.
-		time.Sleep(time.Hour)
-		b.deliver("a", chunk)
-		if n := len(b.content("json")); n != 15 {
-			t.Errorf("%d lines", n)
-		}
-		if names := b.server.Blobs("logs"); len(names) != 1 {
-			t.Errorf("blobs %q", names)
-		}
-	})
-}
-
-// A log of which a chunk is still to come has not ended.
-func TestIdleWhileAChunkWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, "idle_timeout=1m")
-		b.send("a", 5)
-		late := b.lines.Chunk("a", 5)
-		b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.Denied} })
-		if r := b.o.Flush("a", late); r != Retry {
-			t.Fatal(r)
-		}
-		b.server.SetFault(nil)
-		time.Sleep(20 * time.Minute)
-		if b.meta("a.log")["complete"] != "" {
-			t.Error("complete, and a chunk is still to come")
-		}
-		b.deliver("a", late)
-		time.Sleep(3 * time.Minute)
-		if b.meta("a.log")["complete"] != "1" {
-			t.Error("not complete")
-		}
-		b.check()
-
-		// Fluent Bit gives a chunk up in the end.
-		b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.Denied} })
-		b.o.Flush("a", flbtest.LogChunk(time.Now(), "given up"))
-		b.server.SetFault(nil)
-		b.send("a", 1)
-		time.Sleep(time.Hour)
-		if b.meta("a.log")["complete"] != "1" {
-			t.Error("not complete an hour after a chunk was given up")
-		}
-	})
-}
-
-// Storage is away when a stream becomes idle: the mark comes later.
-func TestIdleInAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, "idle_timeout=1m")
-		b.send("a", 5)
-		b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.Busy} })
-		time.Sleep(5 * time.Minute)
-		b.server.SetFault(nil)
-		time.Sleep(3 * time.Minute)
-		if b.meta("a.log")["complete"] != "1" {
-			t.Error("not complete")
-		}
-		b.check()
-	})
-}
-
-func TestIdleNever(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, "idle_timeout=0")
-		b.send("a", 5)
-		time.Sleep(time.Hour)
-		if b.meta("a.log")["complete"] != "" {
-			t.Error("complete")
-		}
-		if n := b.streams(); n != 0 {
-			t.Errorf("%d streams are kept", n)
-		}
-		b.send("a", 5)
-		b.check()
-	})
-}
-
-func TestCompleteOnExit(t *testing.T) {
-	for _, on := range []string{"on", "off"} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBed(t, "complete_on_exit="+on)
-			for i := range 40 {
-				b.send(fmt.Sprint("t", i), 3)
-			}
-			b.o.Close()
-			for i := range 40 {
-				if got := b.meta(fmt.Sprintf("t%d.log", i))["complete"] == "1"; got != (on == "on") {
-					t.Fatalf("complete_on_exit %s: t%d is complete: %v", on, i, got)
-				}
-			}
-			b.check()
-		})
-	}
-}
-
-// An exit while storage is away takes no longer than a flush.
-func TestExitInAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, "complete_on_exit=on")
-		for i := range 100 {
-			b.send(fmt.Sprint("t", i), 3)
-		}
-		b.server.SetFault(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Kind: azuretest.BlackHole} })
-		start := time.Now()
-		b.o.Close()
-		if d := time.Since(start); d > 11*time.Second {
-			t.Errorf("the exit took %v", d)
-		}
-	})
-}
-
 // Storage that does not answer holds a worker for one flush's time, and then for two
 // seconds at most; what was queued is settled soon, and nothing is lost.
 func TestOutage(t *testing.T) {
@@ -312,60 +177,6 @@ func TestOutage(t *testing.T) {
 		}
 		if n := strings.Count(b.log.String(), "\n"); n > 8 {
 			t.Errorf("%d lines of log:\n%s", n, b.log)
-		}
-	})
-}
-
-// A tag's flushes that come at the same moment pass in the order of their events.
-func TestOrderOfATag(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		const n = 8
-		var chunks [n][]byte
-		for round := range 20 {
-			at := time.Unix(int64(round), 0)
-			for i := range chunks {
-				chunks[i] = flbtest.LogChunk(at.Add(time.Duration(i)*time.Millisecond), b.lines.Lines("a", 50)...)
-			}
-			var flushes sync.WaitGroup
-			for i := n - 1; i >= 0; i-- {
-				flushes.Go(func() { b.deliver("a", chunks[i]) })
-				synctest.Wait() // it is waiting for earlier ones
-			}
-			flushes.Wait()
-		}
-		b.check()
-	})
-}
-
-func TestOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var o order
-		o.changed.L = &o.mu
-		var got []int
-		var mu sync.Mutex
-		places := make([]*place, 6)
-		for i, at := range []int{5, 3, 4, 1, 2, 1} {
-			places[i] = o.enter("a", time.Unix(int64(at), 0))
-		}
-		other := o.enter("b", time.Unix(0, 0))
-		for i, p := range places {
-			go func() {
-				o.wait(p)
-				mu.Lock()
-				got = append(got, i)
-				mu.Unlock()
-				o.leave(p)
-			}()
-		}
-		time.Sleep(moment)
-		synctest.Wait()
-		o.leave(other)
-		if s := fmt.Sprint(got); s != "[3 5 4 1 2 0]" {
-			t.Error(s)
-		}
-		if len(o.waiting) != 0 {
-			t.Error("places are left")
 		}
 	})
 }
@@ -538,66 +349,6 @@ func TestMissingField(t *testing.T) {
 	if n := strings.Count(b.log.String(), "no such field"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
-}
-
-func TestProbe(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		keys   []string
-		fault  azuretest.Fault
-		fails  string // what the error must say; "": it starts
-		logged string
-	}{
-		{name: "fine"},
-		{name: "no container", keys: []string{"container_name=nothere", "auto_create_container=off"}, fails: `no container "nothere": create it, or set auto_create_container on`},
-		{name: "container is made", keys: []string{"container_name=nothere"}},
-		{name: "denied", fault: azuretest.Fault{Kind: azuretest.Denied}, fails: "AuthenticationFailed"},
-		{name: "no permission", fault: azuretest.Fault{Kind: azuretest.Denied, Code: "AuthorizationPermissionMismatch"}, fails: "Storage Blob Data Contributor"},
-		{name: "busy", fault: azuretest.Fault{Kind: azuretest.Busy}, logged: "storage does not answer"},
-		{name: "black hole", fault: azuretest.Fault{Kind: azuretest.BlackHole}, logged: "storage does not answer"},
-		{name: "off", keys: []string{"startup_probe=off"}, fault: azuretest.Fault{Kind: azuretest.Denied}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBed(t)
-				b.server.SetFault(func(azuretest.Request) azuretest.Fault { return c.fault })
-				start := time.Now()
-				o, err := b.another(append([]string{"startup_probe=on"}, c.keys...)...)
-				if d := time.Since(start); d > 7*time.Second {
-					t.Errorf("it took %v", d)
-				}
-				if err == nil {
-					o.Close()
-				}
-				switch {
-				case c.fails == "" && err != nil:
-					t.Error(err)
-				case c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error(), "\n")):
-					t.Errorf("the error is %v, want one line with %q", err, c.fails)
-				}
-				if !strings.Contains(b.log.String(), c.logged) || c.logged == "" && b.log.String() != "" {
-					t.Errorf("logged %s", b.log)
-				}
-			})
-		})
-	}
-}
-
-// A host that does not exist is a wrong name, not an outage.
-func TestNoHost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		set := newBed(t).settings("startup_probe=on")
-		_, err := New(set, Options{Transport: noDNS{}})
-		if err == nil || !strings.Contains(err.Error(), "there is no such host: check account_name") || strings.Contains(err.Error(), "\n") {
-			t.Error(err)
-		}
-	})
-}
-
-type noDNS struct{}
-
-func (noDNS) Do(*http.Request) (*http.Response, error) {
-	return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}
 }
 
 func FuzzCursor(f *testing.F) {
