@@ -368,8 +368,8 @@ func TestFluentBitStuckStore(t *testing.T) {
 	hold := make(chan struct{})
 	over := p.during(func(azuretest.Request) azuretest.Fault { return azuretest.Fault{Hold: hold} })
 	stuck := time.Now()
-	for time.Since(stuck) < 10*time.Second {
-		for _, tag := range []string{"a", "b", "c", "d"} {
+	for time.Since(stuck) < 30*time.Second { // Fluent Bit itself waits when there are storage.max_chunks_up chunks, 128
+		for _, tag := range []string{"a", "b", "c"} {
 			p.write(tag, 1)
 		}
 		written := time.Now()
@@ -380,7 +380,7 @@ func TestFluentBitStuckStore(t *testing.T) {
 			}
 			return err
 		})
-		time.Sleep(time.Until(written.Add(500 * time.Millisecond)))
+		time.Sleep(time.Until(written.Add(time.Second)))
 	}
 	if n := p.Counts("azureblob.0").Written; n > 10 {
 		t.Errorf("the store was stuck, and %d lines are said to be written", n)
