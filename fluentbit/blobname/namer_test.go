@@ -292,7 +292,7 @@ func FuzzName(f *testing.F) {
 
 // FuzzParse: a template that is taken gives good names.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"$TAG", "${HOSTNAME}/$TAG[1].log", "$a['b']['c']%Y%-d", "$['a']x", "$$%%", "//", "$a[", "$a['''']", "%", "/a"} {
+	for _, s := range []string{"$TAG", "${HOSTNAME}/$TAG[1].log", "$a['b']['c']%Y%-d", "$['a']x", "$$%%", "//", "$a[", "$a['''']", "%", "/a", "${A\nB}"} {
 		f.Add(s)
 	}
 	ev := event(record("a", record("b", "../"), "x", "/"))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/lestrrat-go/strftime"
 
@@ -198,7 +199,8 @@ func nextVerb(s string) (part, int, error) {
 
 func nextEnv(s string, lookupEnv func(string) (string, bool)) (part, int, error) {
 	name, _, closed := strings.Cut(s[2:], "}")
-	if !closed || name == "" {
+	odd := func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	if !closed || name == "" || strings.ContainsFunc(name, odd) {
 		return part{}, 0, fmt.Errorf("${ begins the name of an environment variable, as in ${HOSTNAME}; %s", there)
 	}
 	value, err := core.EnvInName(name, lookupEnv)

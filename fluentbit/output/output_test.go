@@ -355,6 +355,7 @@ func FuzzCursor(f *testing.F) {
 	f.Add("")
 	f.Add("RUNRUNRU")
 	f.Add("RUNRUNRUAAAAAAAAAAA")
+	f.Add("RUNRUNRU\n\n\n\nAAAAAAA")
 	f.Fuzz(func(t *testing.T, s string) {
 		run, marks := parseCursor(s)
 		var r recent

@@ -104,7 +104,7 @@ func parseCursor(s string) (run string, marks []mark) {
 	run, s = s[:runLength], s[runLength:]
 	for ; s != ""; s = s[markLength:] {
 		b, err := base64.RawURLEncoding.DecodeString(s[:markLength])
-		if err != nil {
+		if err != nil || len(b) != 8 { // line ends are skipped
 			return "", nil
 		}
 		marks = append(marks, mark(binary.BigEndian.Uint64(b)))
