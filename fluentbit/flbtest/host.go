@@ -50,7 +50,6 @@ type Host struct {
 	dead  chan struct{} // closed when nothing more comes from the process
 	lines chan string   // what is no flush's answer
 	ended bool          // the test has ended it
-	panic bool          // may be in the output
 
 	mu       sync.Mutex // guards what follows, and each command on its way
 	in       *bufio.Writer
@@ -274,9 +273,6 @@ func (h *Host) Usage() Usage {
 // Pid is the process's.
 func (h *Host) Pid() int { return h.cmd.Process.Pid }
 
-// MayPanic: a panic that was caught is what the test is about.
-func (h *Host) MayPanic() { h.panic = true }
-
 func (h *Host) send(command string) {
 	h.t.Helper()
 	h.mu.Lock()
@@ -342,10 +338,7 @@ func (h *Host) close() {
 		}
 	}
 	said := h.Stderr()
-	bad := []string{"DATA RACE", "fatal error:", "goroutine ", "SIGSEGV"}
-	if !h.panic {
-		bad = append(bad, "panic")
-	}
+	bad := []string{"DATA RACE", "fatal error:", "goroutine ", "SIGSEGV", "panic"}
 	for _, bad := range append(bad, h.keys...) {
 		if i := strings.Index(said, bad); i >= 0 {
 			h.t.Errorf("%q is in the output\n%.4000s", bad, said[max(0, i-200):])
