@@ -48,6 +48,11 @@ func (w *Writer) try(ctx context.Context, a *attempt) error {
 			return err
 		}
 	}
+	end, err := w.budget.begin(ctx, w.tail.size-a.from)
+	if err != nil {
+		return err
+	}
+	defer end()
 	old, err := w.load(ctx, a.from)
 	if err != nil {
 		return w.doubt(ctx, a, err)
@@ -109,23 +114,24 @@ func (w *Writer) settle(ctx context.Context, a *attempt) (landed bool, err error
 }
 
 // load borrows the tail's bytes from from on, and reads back those that the
-// budget has dropped.
-func (w *Writer) load(ctx context.Context, from int64) ([]byte, error) {
+// budget has dropped. There may be more of them, in front.
+func (w *Writer) load(ctx context.Context, from int64) (rope, error) {
 	have := w.budget.borrow(w.cache)
-	missing := w.tail.size - from - int64(len(have))
+	missing := w.tail.size - from - have.size
 	if missing <= 0 {
 		return have, nil
 	}
-	all, err := w.readBack(ctx, w.size-(w.tail.size-from), missing, have)
+	back, err := w.readBack(ctx, w.size-(w.tail.size-from), missing)
 	if err != nil {
 		w.budget.keep(w.cache, have)
-		return nil, err
+		return rope{}, err
 	}
-	return all, nil
+	have.prepend(back)
+	return have, nil
 }
 
-// readBack returns n bytes of the committed blob from offset on, followed by rest.
-func (w *Writer) readBack(ctx context.Context, offset, n int64, rest []byte) ([]byte, error) {
+// readBack returns n bytes of the committed blob from offset on.
+func (w *Writer) readBack(ctx context.Context, offset, n int64) ([]byte, error) {
 	a, err := get(ctx, w.client, offset, n, &blob.ModifiedAccessConditions{IfMatch: &w.etag})
 	if err != nil {
 		return nil, err
@@ -134,25 +140,25 @@ func (w *Writer) readBack(ctx context.Context, offset, n int64, rest []byte) ([]
 	if _, err := io.CopyN(io.Discard, a.body, offset-a.from); err != nil { // the range was ignored
 		return nil, cut(err)
 	}
-	all := make([]byte, n, n+int64(len(rest)))
+	all := make([]byte, n)
 	if _, err := io.ReadFull(a.body, all); err != nil {
 		return nil, cut(err)
 	}
-	return append(all, rest...), nil
+	return all, nil
 }
 
 // stage uploads the attempt's blocks. Their IDs are new, so doing it twice is
 // harmless.
-func (w *Writer) stage(ctx context.Context, a *attempt, old []byte) error {
-	merged := old[int64(len(old))-(w.tail.size-a.from):]
+func (w *Writer) stage(ctx context.Context, a *attempt, old rope) error {
+	all := newBody(old, w.tail.size-a.from, a.data)
 	if len(a.ids) == 1 {
-		_, err := w.client.StageBlock(ctx, a.ids[0], &body{a: merged, b: a.data}, nil)
+		_, err := w.client.StageBlock(ctx, a.ids[0], all, nil)
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelParts)
 	for i, id := range a.ids {
-		part := slice(merged, a.data, i*partSize, (i+1)*partSize)
+		part := all.cut(int64(i)*partSize, min(int64(i+1)*partSize, all.size))
 		g.Go(func() error {
 			_, err := w.client.StageBlock(ctx, id, part, nil)
 			return err
@@ -162,7 +168,7 @@ func (w *Writer) stage(ctx context.Context, a *attempt, old []byte) error {
 }
 
 // put makes the attempt the blob.
-func (w *Writer) put(ctx context.Context, a *attempt, old []byte) (azcore.ETag, error) {
+func (w *Writer) put(ctx context.Context, a *attempt, old rope) (azcore.ETag, error) {
 	var (
 		headers = &blob.HTTPHeaders{BlobContentType: &w.cfg.ContentType, BlobCacheControl: &w.cfg.CacheControl}
 		cond    = &blob.ModifiedAccessConditions{IfMatch: &w.etag}
@@ -180,7 +186,7 @@ func (w *Writer) put(ctx context.Context, a *attempt, old []byte) (azcore.ETag, 
 		tier = &t
 	}
 	if a.whole {
-		r, err := w.client.Upload(ctx, &body{a: old, b: a.data}, &blockblob.UploadOptions{
+		r, err := w.client.Upload(ctx, newBody(old, old.size, a.data), &blockblob.UploadOptions{
 			HTTPHeaders: headers, Metadata: w.metadata(a).header(), Tags: w.cfg.Tags, Tier: tier,
 			AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: cond},
 		})

@@ -1,20 +1,30 @@
 package liveblob
 
 import (
+	"cmp"
 	"container/list"
+	"context"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Budget bounds the memory that writers spend on the bytes of their tails. It is
-// a cache: what it drops, least recently used first, is read back when a merge
-// needs it. Writers of one process share one.
+// a cache: what it drops is read back when a merge needs it. The last bytes of a
+// tail are wanted soonest, at the next carry, and its first ones after thousands of
+// flushes: so the first ones of large tails go first, and then whole tails, least
+// recently used first. Writers of one process share one.
 type Budget struct {
 	// Limit is in bytes; 0: 16 MiB.
 	Limit int64
 
-	mu   sync.Mutex
-	used int64     // capacity of all kept bytes, and their places; guarded by mu
-	kept list.List // of *cached, least recently used first; guarded by mu
+	mu    sync.Mutex
+	used  int64     // room of all kept bytes, and their places; guarded by mu
+	small list.List // of *cached, least recently used first; guarded by mu
+	large list.List // the same, of those worth cutting; guarded by mu
+
+	once   sync.Once
+	merges *semaphore.Weighted // bytes of large merges; made by once
 }
 
 // shared is the budget of writers that bring none.
@@ -22,50 +32,97 @@ var shared Budget
 
 const (
 	defaultBudget = 16 << 20
-	placeSize     = 160 // bytes that a place takes besides
+	placeSize     = 160      // bytes that a place takes besides
+	recent        = 16 << 10 // bytes that a large tail keeps when room is short
+	largeMerge    = 256 << 10
 )
+
+func (b *Budget) limit() int64 { return cmp.Or(b.Limit, defaultBudget) }
 
 // cached is one writer's place in a Budget. It is not a part of the Writer, so
 // that a budget keeps no writer alive that its host has dropped.
 type cached struct {
-	bytes []byte        // nil when dropped or borrowed; guarded by Budget.mu
+	bytes rope          // empty when dropped or borrowed; guarded by Budget.mu
+	room  int64         // that bytes take; guarded by Budget.mu
+	list  *list.List    // that place is in; guarded by Budget.mu
 	place *list.Element // nil unless kept; guarded by Budget.mu
 }
 
-// borrow hands the bytes to the writer, which owns them until it keeps them again.
-// nil: they were dropped.
-func (b *Budget) borrow(c *cached) []byte {
+// borrow hands the bytes to the writer, which owns them until it keeps them again:
+// the end of its tail, as far as it was not dropped.
+func (b *Budget) borrow(c *cached) rope {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.remove(c)
 }
 
 // keep takes bytes into the cache, which may drop them, or others, at once.
-func (b *Budget) keep(c *cached, bytes []byte) {
+func (b *Budget) keep(c *cached, bytes rope) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.remove(c)
-	if cap(bytes) == 0 {
+	if bytes.size == 0 {
 		return
 	}
-	c.bytes = bytes
-	c.place = b.kept.PushBack(c)
-	b.used += int64(cap(bytes)) + placeSize
-	limit := b.Limit
-	if limit == 0 {
-		limit = defaultBudget
+	b.place(c, bytes)
+	for b.used > b.limit() && b.large.Len() > 0 {
+		c := b.large.Front().Value.(*cached)
+		bytes := b.remove(c)
+		bytes.drop(recent)
+		b.place(c, bytes)
 	}
-	for b.used > limit && b.kept.Len() > 0 {
-		b.remove(b.kept.Front().Value.(*cached))
+	for b.used > b.limit() && b.small.Len() > 0 {
+		b.remove(b.small.Front().Value.(*cached))
 	}
 }
 
-func (b *Budget) remove(c *cached) []byte {
+// place adds c, which is in no list, to the one that its bytes belong in.
+func (b *Budget) place(c *cached, bytes rope) {
+	c.list = &b.small
+	if bytes.size > 2*recent {
+		c.list = &b.large
+	}
+	c.bytes, c.room, c.place = bytes, bytes.room()+placeSize, c.list.PushBack(c)
+	b.used += c.room
+}
+
+func (b *Budget) remove(c *cached) rope {
 	bytes := c.bytes
 	if c.place != nil {
-		b.kept.Remove(c.place)
-		b.used -= int64(cap(bytes)) + placeSize
+		c.list.Remove(c.place)
+		b.used -= c.room
 	}
-	c.bytes, c.place = nil, nil
+	c.bytes, c.room, c.list, c.place = rope{}, 0, nil, nil
 	return bytes
+}
+
+// begin waits until a merge of n bytes of a tail may have them in memory, which end
+// gives back: streams that were begun together make their large merges together.
+func (b *Budget) begin(ctx context.Context, n int64) (end func(), err error) {
+	if n <= largeMerge {
+		return func() {}, nil
+	}
+	n = min(n, b.limit())
+	if err := b.semaphore().Acquire(ctx, n); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	return func() { b.semaphore().Release(n) }, nil
+}
+
+// crowded reports that begin would wait.
+func (b *Budget) crowded(n int64) bool {
+	n = min(n, b.limit())
+	if n <= largeMerge {
+		return false
+	}
+	if !b.semaphore().TryAcquire(n) {
+		return true
+	}
+	b.semaphore().Release(n)
+	return false
+}
+
+func (b *Budget) semaphore() *semaphore.Weighted {
+	b.once.Do(func() { b.merges = semaphore.NewWeighted(b.limit()) })
+	return b.merges
 }

@@ -3,21 +3,32 @@ package liveblob
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"io"
+	"math/bits"
 )
 
 const (
 	base      = 16        // blocks of one level that merge into one of the next
 	minWindow = 256 << 10 // bytes
-	maxWindow = 4 << 20
+	maxWindow = 16 << 20
 	wholeMax  = 64 << 10 // bytes of a blob that one Put Blob sends whole
-	splitMin  = 8 << 20  // bytes above which a body is staged in parts
+	splitMin  = 8 << 20  // new bytes above which they are staged in parts
 	partSize  = 4 << 20
 )
 
-// window is the size at which the tail of a blob of size bytes is sealed.
-func window(size int64) int64 {
-	return min(max(size/256, minWindow), maxWindow)
+// window is the size at which the tail of a blob with so many commits is sealed.
+//
+// A block costs 33 bytes of every later commit's list, and merging it costs its
+// bytes once. Nobody knows how many commits are still to come; as many as there
+// were is the best guess. So a log of many small flushes is worth larger blocks, and
+// one of a few large ones is left alone.
+func window(commits uint64) int64 {
+	return int64(min(max(commits, minWindow>>12), maxWindow>>12)) << 12
+}
+
+// levelOf is the level of a block that an earlier writer has left: how many carries
+// it takes from a mean flush to its size.
+func levelOf(size, mean int64) uint8 {
+	return uint8((bits.Len64(uint64(size/max(mean, 1))) + 1) / 4)
 }
 
 // block is one block of the tail.
@@ -28,9 +39,9 @@ type block struct {
 }
 
 // tail is the end of a blob that later flushes may still merge. Its total is
-// always below the window.
+// below the window, but after a merge that was put off.
 type tail struct {
-	blocks []block // levels never rise from one to the next, but after a resume
+	blocks []block // levels fall from one to the next, but after a resume
 	size   int64   // bytes of all blocks
 }
 
@@ -39,13 +50,13 @@ type tail struct {
 // that nothing will merge with it any more. from is where, in the tail's bytes,
 // the merged ones begin.
 func (t *tail) join(n, window int64) (keep int, from int64, level uint8, sealed bool) {
-	if t.size+n >= window {
+	if t.size+n >= window || n > splitMin {
 		return 0, 0, 0, true
 	}
 	keep, from = len(t.blocks), t.size
 	for {
 		run, bytes := 0, int64(0)
-		for run < base-1 && run < keep && t.blocks[keep-1-run].level == level {
+		for run < keep && t.blocks[keep-1-run].level <= level {
 			bytes += t.blocks[keep-1-run].size
 			run++
 		}
@@ -64,46 +75,4 @@ func blockID(nonce [6]byte, counter uint64) string {
 	binary.BigEndian.PutUint64(raw[6:], counter)
 	copy(raw[2:], nonce[:]) // the counter's upper two bytes are always zero
 	return base64.StdEncoding.EncodeToString(raw[2:])
-}
-
-// body is a request's body in two pieces, the tail's bytes and the new ones, so
-// that a merge copies nothing. Each try gets a new one: net/http may still read
-// from the last try's.
-type body struct {
-	a, b []byte
-	pos  int
-}
-
-func (r *body) Read(p []byte) (int, error) {
-	n := 0
-	if r.pos < len(r.a) {
-		n = copy(p, r.a[r.pos:])
-	}
-	if r.pos+n >= len(r.a) {
-		n += copy(p[n:], r.b[r.pos+n-len(r.a):])
-	}
-	r.pos += n
-	if n == 0 && len(p) > 0 {
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-func (r *body) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += int64(r.pos)
-	case io.SeekEnd:
-		offset += int64(len(r.a) + len(r.b))
-	}
-	r.pos = int(offset)
-	return offset, nil
-}
-
-func (r *body) Close() error { return nil }
-
-// slice is the body of bytes lo to hi of a and b together.
-func slice(a, b []byte, lo, hi int) *body {
-	cut := func(s []byte, lo, hi int) []byte { return s[min(max(lo, 0), len(s)):min(max(hi, 0), len(s))] }
-	return &body{a: cut(a, lo, hi), b: cut(b, lo-len(a), hi-len(a))}
 }

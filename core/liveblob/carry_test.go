@@ -3,24 +3,25 @@ package liveblob
 import (
 	"bytes"
 	"encoding/base64"
-	"io"
 	"math/rand/v2"
 	"testing"
-	"testing/iotest"
 )
 
 // ledger plays flushes of given sizes through join and keeps the block list that a
 // Writer would commit.
 type ledger struct {
+	commits  uint64
 	sealed   int
 	tail     tail
 	size     int64
 	uploaded int64
+	listed   int64 // entries of all lists
 	longest  int
 }
 
 func (l *ledger) flush(n int64) {
-	keep, from, level, sealed := l.tail.join(n, window(l.size))
+	l.commits++
+	keep, from, level, sealed := l.tail.join(n, window(l.commits))
 	merged := l.tail.size - from + n
 	l.uploaded += merged
 	if sealed {
@@ -32,23 +33,28 @@ func (l *ledger) flush(n int64) {
 	}
 	l.size += n
 	l.longest = max(l.longest, l.sealed+len(l.tail.blocks))
+	l.listed += int64(l.sealed + len(l.tail.blocks))
 }
 
-// The figures are those of the facts: what 10,000 and 50,000 flushes of 4 KiB
-// cost, and how long the list of a large blob gets.
+// sent is the bytes of all blocks and lists for a byte of log.
+func (l *ledger) sent() float64 { return float64(l.uploaded+33*l.listed) / float64(l.size) }
+
+// What a byte of log costs, and how long the list of a large blob gets.
 func TestCarryStaysShortAndCheap(t *testing.T) {
 	for _, tt := range []struct {
-		name          string
-		flushes       int
-		bytes         int64
-		longest       int
-		timesUploaded float64
+		name    string
+		flushes int
+		bytes   int64
+		longest int
+		sent    float64
 	}{
-		{name: "200 B", flushes: 60_000, bytes: 200, longest: 150, timesUploaded: 4.1},
-		{name: "4 KiB", flushes: 10_000, bytes: 4 << 10, longest: 250, timesUploaded: 3.1},
-		{name: "4 KiB long", flushes: 50_000, bytes: 4 << 10, longest: 600, timesUploaded: 3.1},
-		{name: "1 GiB", flushes: 1 << 15, bytes: 32 << 10, longest: 1_000, timesUploaded: 3.1},
-		{name: "10 GiB", flushes: 10 << 10, bytes: 1 << 20, longest: 3_400, timesUploaded: 2.1},
+		{name: "200 B, 1,000", flushes: 1_000, bytes: 200, longest: 50, sent: 6},
+		{name: "200 B, 500,000", flushes: 500_000, bytes: 200, longest: 80, sent: 10.7},
+		{name: "4 KiB, 1,000", flushes: 1_000, bytes: 4 << 10, longest: 50, sent: 3.1},
+		{name: "4 KiB, 500,000", flushes: 500_000, bytes: 4 << 10, longest: 200, sent: 4.5},
+		{name: "32 KiB, 1 GiB", flushes: 1 << 15, bytes: 32 << 10, longest: 150, sent: 3.5},
+		{name: "1 MiB, 10 GiB", flushes: 10 << 10, bytes: 1 << 20, longest: 1_500, sent: 2.1},
+		{name: "8 MiB, 100 GiB", flushes: 100 << 7, bytes: 8 << 20, longest: 12_000, sent: 1.5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var l ledger
@@ -58,8 +64,8 @@ func TestCarryStaysShortAndCheap(t *testing.T) {
 			if l.longest > tt.longest {
 				t.Errorf("the list had %d blocks, want at most %d", l.longest, tt.longest)
 			}
-			if times := float64(l.uploaded) / float64(l.size); times > tt.timesUploaded {
-				t.Errorf("each byte was uploaded %.2f times, want at most %.1f", times, tt.timesUploaded)
+			if sent := l.sent(); sent > tt.sent {
+				t.Errorf("%.2f bytes were sent for one of log, want at most %.1f", sent, tt.sent)
 			}
 		})
 	}
@@ -78,8 +84,8 @@ func TestCarryUnderHostileSizes(t *testing.T) {
 			var l ledger
 			for i := range 20_000 {
 				l.flush(size(i))
-				if l.tail.size >= window(l.size) {
-					t.Fatalf("flush %d: the tail has %d bytes, the window is %d", i, l.tail.size, window(l.size))
+				if w := window(l.commits); l.tail.size >= w {
+					t.Fatalf("flush %d: the tail has %d bytes, the window is %d", i, l.tail.size, w)
 				}
 			}
 			if most := int(l.size/minWindow) + 64; l.longest > most {
@@ -93,10 +99,45 @@ func TestCarryUnderHostileSizes(t *testing.T) {
 }
 
 func TestWindow(t *testing.T) {
-	for size, want := range map[int64]int64{0: 256 << 10, 64 << 20: 256 << 10, 512 << 20: 2 << 20, 1 << 30: 4 << 20, 1 << 40: 4 << 20} {
-		if got := window(size); got != want {
-			t.Errorf("window(%d) = %d, want %d", size, got, want)
+	for commits, want := range map[uint64]int64{0: 256 << 10, 64: 256 << 10, 1024: 4 << 20, 4096: 16 << 20, 1 << 63: 16 << 20} {
+		if got := window(commits); got != want {
+			t.Errorf("window(%d) = %d, want %d", commits, got, want)
 		}
+	}
+}
+
+// A resumed writer goes on with the levels that its predecessor had, so that a
+// restart does not make it merge large blocks with small ones.
+func TestLevelsOutliveTheWriter(t *testing.T) {
+	for _, bytes := range []int64{1, 200, 4 << 10, 60 << 10} {
+		var l ledger
+		for i := range 5_000 {
+			l.flush(bytes)
+			for _, b := range l.tail.blocks {
+				if got := levelOf(b.size, l.size/int64(l.commits)); got != b.level {
+					t.Fatalf("flush %d of %d bytes: a block of level %d and %d bytes is taken for one of level %d", i, bytes, b.level, b.size, got)
+				}
+			}
+		}
+	}
+	if got := levelOf(1<<50, 0); got > 13 {
+		t.Errorf("levelOf an absurd blob = %d", got)
+	}
+}
+
+// A merge that was put off is made up for by a later one.
+func TestCarryAfterPostponedMerges(t *testing.T) {
+	var l ledger
+	for range 255 {
+		l.flush(100)
+	}
+	for range 40 { // put off
+		l.tail.blocks = append(l.tail.blocks, block{size: 100})
+		l.tail.size, l.size = l.tail.size+100, l.size+100
+	}
+	l.flush(100)
+	if n := len(l.tail.blocks); n != 1 || l.tail.blocks[0].size != 296*100 {
+		t.Errorf("%d blocks are left: %+v", n, l.tail.blocks)
 	}
 }
 
@@ -108,44 +149,5 @@ func TestBlockID(t *testing.T) {
 	}
 	if want := []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}; !bytes.Equal(raw, want) {
 		t.Errorf("blockID is made of % x", raw)
-	}
-}
-
-func TestBodyIsAReadSeeker(t *testing.T) {
-	a, b := []byte("the tail's bytes, "), []byte("and the new ones")
-	all := append(bytes.Clone(a), b...)
-	for lo := range len(all) {
-		for hi := lo; hi <= len(all); hi++ {
-			if err := iotest.TestReader(slice(a, b, lo, hi), all[lo:hi]); err != nil {
-				t.Fatalf("slice %d to %d: %v", lo, hi, err)
-			}
-		}
-	}
-	r := slice(a, b, 0, len(all))
-	io.Copy(io.Discard, r)
-	if end, _ := r.Seek(0, io.SeekEnd); end != int64(len(all)) {
-		t.Errorf("the end is at %d, want %d", end, len(all))
-	}
-}
-
-func TestBudgetDropsTheLeastRecentlyUsed(t *testing.T) {
-	b := &Budget{Limit: 100 + 3*placeSize}
-	var one, two, three cached
-	b.keep(&one, make([]byte, 40))
-	b.keep(&two, make([]byte, 40))
-	b.keep(&one, b.borrow(&one)) // used again
-	b.keep(&three, make([]byte, 40))
-	if b.borrow(&two) != nil {
-		t.Error("the least recently used bytes were kept over the limit")
-	}
-	if len(b.borrow(&one)) != 40 || len(b.borrow(&three)) != 40 {
-		t.Error("bytes within the limit were dropped")
-	}
-	b.keep(&one, make([]byte, 101+2*placeSize))
-	if b.borrow(&one) != nil {
-		t.Error("bytes over the limit were kept")
-	}
-	if b.used != 0 || b.kept.Len() != 0 {
-		t.Errorf("an empty budget has %d bytes in %d places", b.used, b.kept.Len())
 	}
 }

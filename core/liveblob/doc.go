@@ -37,14 +37,19 @@
 //	window       ■|                               all of the tail and the new one: sealed
 //
 // Each flush is one Put Block, whatever it merges. When the tail reaches the
-// window, clamp(size/256, 256 KiB, 4 MiB), it becomes one sealed block that is
-// never sent again. So a byte is uploaded about log16(window/flush) + 1 times, three
-// to five for the flushes that logs make, the tail is never larger than the window,
-// and a blob of 10 GiB has 3,300 blocks.
+// window, it becomes one sealed block that is never sent again. The window grows by
+// 4 KiB with each commit, from 256 KiB to 16 MiB: the more often a list is sent, the
+// more a shorter one is worth. So a byte is uploaded about log16(window/flush) + 1
+// times, three to five for the flushes that logs make, and a commit costs in the
+// hundred-thousandth flush what it cost in the thousandth: after 500,000 flushes of
+// 4 KiB (2 GB) the list has some 150 blocks, where one block a flush would have died
+// at 50,000.
 //
 // The tail's bytes are a cache under a process-wide [Budget]. A merge whose bytes
 // are gone reads them back with one GET; so idle writers need no memory, and a
-// resumed writer merges what its predecessor left.
+// resumed writer merges what its predecessor left. A large merge that finds no room,
+// because other writers are making theirs, is put off: the flush is staged alone, and
+// the next one merges more.
 //
 // A block ID is 12 raw bytes, 16 characters in base64:
 //

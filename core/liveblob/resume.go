@@ -158,7 +158,8 @@ func (w *Writer) adopt(ctx context.Context, h *snapshot) error {
 	// tail that can be merged again.
 	cut := len(blocks)
 	w.tail = tail{}
-	for cut > 0 && w.tail.size+*blocks[cut-1].Size < window(h.size) {
+	window, mean := window(h.seq()), h.size/int64(max(h.seq(), 1))
+	for cut > 0 && w.tail.size+*blocks[cut-1].Size < window {
 		cut--
 		w.tail.size += *blocks[cut].Size
 	}
@@ -167,7 +168,7 @@ func (w *Writer) adopt(ctx context.Context, h *snapshot) error {
 		if i < cut {
 			w.sealed[i] = *b.Name
 		} else {
-			w.tail.blocks = append(w.tail.blocks, block{id: *b.Name, size: *b.Size})
+			w.tail.blocks = append(w.tail.blocks, block{id: *b.Name, level: levelOf(*b.Size, mean), size: *b.Size})
 		}
 	}
 	return nil

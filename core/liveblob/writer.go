@@ -321,11 +321,16 @@ func (w *Writer) plan(data []byte, cursor string, complete bool, why purpose) *a
 		a.keep, a.from, a.level = 0, 0, 1
 		a.sealed = w.size+n >= minWindow
 	default:
-		a.keep, a.from, a.level, a.sealed = w.tail.join(n, window(w.size))
+		window := window(a.seq)
+		a.keep, a.from, a.level, a.sealed = w.tail.join(n, window)
+		if n <= splitMin && w.tail.size < 2*window && w.budget.crowded(w.tail.size-a.from) {
+			// The merge can wait, the flush cannot.
+			a.keep, a.from, a.level, a.sealed = len(w.tail.blocks), w.tail.size, 0, false
+		}
 	}
 	parts := 1
-	if n := w.tail.size - a.from + n; n > splitMin {
-		parts = int((n + partSize - 1) / partSize)
+	if n > splitMin {
+		parts = int((w.tail.size - a.from + n + partSize - 1) / partSize)
 	}
 	a.ids = make([]string, parts)
 	for i := range a.ids {
@@ -337,7 +342,7 @@ func (w *Writer) plan(data []byte, cursor string, complete bool, why purpose) *a
 
 // landed takes over what a's commit made of the blob. old are the tail's bytes,
 // as far as they are at hand.
-func (w *Writer) landed(a *attempt, etag azcore.ETag, old []byte) {
+func (w *Writer) landed(a *attempt, etag azcore.ETag, old rope) {
 	n := int64(len(a.data))
 	w.etag, w.seq, w.cursor, w.complete = etag, a.seq, a.cursor, a.complete
 	w.size += n
@@ -347,18 +352,18 @@ func (w *Writer) landed(a *attempt, etag azcore.ETag, old []byte) {
 	case a.whole:
 		w.whole = true
 		w.tail.size = w.size
-		kept = append(old, a.data...)
+		kept.append(a.data)
 	case len(a.ids) == 0: // no bytes are new
 	case a.sealed:
 		w.whole = false
 		w.sealed = append(w.sealed, a.ids...)
 		w.tail = tail{blocks: w.tail.blocks[:0]}
-		kept = nil
+		kept = rope{}
 	default:
 		w.whole = false
 		w.tail.blocks = append(w.tail.blocks[:a.keep], block{id: a.ids[0], level: a.level, size: w.tail.size - a.from + n})
 		w.tail.size += n
-		kept = append(old, a.data...)
+		kept.append(a.data)
 	}
 	if !a.complete { // what comes after the end, if anything, may read it back
 		w.budget.keep(w.cache, kept)

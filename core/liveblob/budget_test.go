@@ -1,0 +1,141 @@
+package liveblob
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// roomOf is what n bytes in one piece take.
+func roomOf(n int64) int64 { return n + pieceSize + placeSize }
+
+func TestBudgetDropsTheLeastRecentlyUsed(t *testing.T) {
+	b := &Budget{Limit: 3*roomOf(40) - 1}
+	bytes := func(n int) rope { return ropeOf(strings.Repeat("x", n)) }
+	var one, two, three cached
+	b.keep(&one, bytes(40))
+	b.keep(&two, bytes(40))
+	b.keep(&one, b.borrow(&one)) // used again
+	b.keep(&three, bytes(40))
+	if b.borrow(&two).size != 0 {
+		t.Error("the least recently used bytes were kept over the limit")
+	}
+	if b.borrow(&one).size != 40 || b.borrow(&three).size != 40 {
+		t.Error("bytes within the limit were dropped")
+	}
+	b.keep(&one, bytes(int(b.Limit)))
+	if b.borrow(&one).size != 0 {
+		t.Error("bytes over the limit were kept")
+	}
+	if b.used != 0 || b.small.Len() != 0 || b.large.Len() != 0 {
+		t.Errorf("an empty budget has %d bytes in %d and %d places", b.used, b.small.Len(), b.large.Len())
+	}
+}
+
+// Where room is short, large tails keep their ends before small ones go.
+func TestBudgetKeepsTheEndsOfLargeTails(t *testing.T) {
+	b := &Budget{Limit: 1 << 20}
+	tail := func(n int) (r rope) {
+		for range n / 100 {
+			r.append(make([]byte, 100))
+		}
+		return r
+	}
+	var small [100]cached
+	for i := range small {
+		b.keep(&small[i], tail(1_000))
+	}
+	var large [10]cached
+	for i := range large {
+		b.keep(&large[i], tail(500_000))
+		if b.used > b.Limit {
+			t.Fatalf("%d bytes are kept, the limit is %d", b.used, b.Limit)
+		}
+	}
+	for i := range small {
+		if b.borrow(&small[i]).size == 0 {
+			t.Fatalf("small tail %d was dropped", i)
+		}
+	}
+	for i := range large {
+		got := b.borrow(&large[i])
+		if i == len(large)-1 && got.size != 500_000 {
+			t.Errorf("of the last large tail, %d bytes are left", got.size)
+		}
+		if i < len(large)-1 && got.size != recent {
+			t.Errorf("of large tail %d, %d bytes are left", i, got.size)
+		}
+	}
+	if b.used != 0 {
+		t.Errorf("an empty budget has %d bytes", b.used)
+	}
+}
+
+func TestBudgetAlwaysKeepsTheEnd(t *testing.T) {
+	b := &Budget{Limit: 200_000}
+	var places [8]cached
+	var whole [8]string
+	for i := range 20_000 {
+		k := rand.IntN(len(places))
+		r := b.borrow(&places[k])
+		if !strings.HasSuffix(whole[k], r.String()) {
+			t.Fatalf("step %d: the bytes are not the end of the tail", i)
+		}
+		if rand.IntN(50) == 0 {
+			whole[k], r = "", rope{}
+		}
+		p := strings.Repeat(string(rune('a'+i%26)), rand.IntN(2_000))
+		whole[k] += p
+		r.append([]byte(p))
+		b.keep(&places[k], r)
+		if b.used > b.Limit {
+			t.Fatalf("step %d: %d bytes are kept", i, b.used)
+		}
+	}
+}
+
+// Streams that were begun together do not make their large merges all at once.
+func TestBudgetLimitsMerges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &Budget{Limit: 1 << 20}
+		const n = 400 << 10
+		var now, most, done atomic.Int64
+		for range 50 {
+			go func() {
+				end, err := b.begin(t.Context(), n)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				most.Store(max(most.Load(), now.Add(n)))
+				time.Sleep(time.Second)
+				now.Add(-n)
+				done.Add(1)
+				end()
+			}()
+		}
+		synctest.Wait()
+		if !b.crowded(n) || b.crowded(1_000) {
+			t.Error("large merges wait for room, and small ones never do")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		if _, err := b.begin(ctx, n); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("begin without room: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if most.Load() > b.Limit || done.Load() != 50 || b.crowded(n) {
+			t.Errorf("%d merges were made, with up to %d bytes at once", done.Load(), most.Load())
+		}
+		end, err := b.begin(t.Context(), 5*b.Limit) // one that is larger than all of it
+		if err != nil {
+			t.Fatal(err)
+		}
+		end()
+	})
+}
