@@ -11,21 +11,23 @@ import (
 	"unicode/utf8"
 )
 
-// loghub are real log lines, from shared/data/loghub beside the project.
-func loghub(b *testing.B) (lines [][]byte) {
+// realLogs are the lines of files in shared/data beside the project.
+func realLogs(b *testing.B, patterns ...string) (lines [][]byte) {
 	dir, err := os.Getwd()
 	if err != nil {
 		b.Fatal(err)
 	}
 	for {
-		files, _ := filepath.Glob(filepath.Join(dir, "shared", "data", "loghub", "*.log"))
-		for _, name := range files {
-			data, err := os.ReadFile(name)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for line := range bytes.Lines(data) {
-				lines = append(lines, bytes.TrimRight(line, "\r\n"))
+		for _, pattern := range patterns {
+			files, _ := filepath.Glob(filepath.Join(dir, "shared", "data", pattern))
+			for _, name := range files {
+				data, err := os.ReadFile(name)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for line := range bytes.Lines(data) {
+					lines = append(lines, bytes.TrimRight(line, "\r\n"))
+				}
 			}
 		}
 		if len(lines) > 0 {
@@ -33,11 +35,13 @@ func loghub(b *testing.B) (lines [][]byte) {
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			b.Skip("no logs to measure with: put loghub's *.log files into shared/data/loghub, in a folder above this one")
+			b.Skipf("==== NOT MEASURED: no logs: put %q into shared/data, in a folder above this one ====", patterns)
 		}
 		dir = up
 	}
 }
+
+func loghub(b *testing.B) [][]byte { return realLogs(b, "loghub/*.log") }
 
 // BenchmarkAppend counts the bytes of the lines, not of the records.
 func BenchmarkAppend(b *testing.B) {

@@ -14,15 +14,20 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Compressor turns each flush into one member that stands alone (a gzip member,
-// a zstd frame), so that the blob is readable at every commit.
+// Compressor turns each flush into members that stand alone (one gzip member, a
+// zstd frame for each MiB), so that the blob is a whole file at every commit: of a
+// member that later flushes go on with, gunzip and Python say that it ends early.
+//
+// The price is that no flush refers to the ones before it. From 130 KB of real
+// logs a flush on they are as small as one file that gzip -6 or zstd -3 makes of
+// all, at 13 KB 1.3 times that, at 8 KB 1.5 times, at 1.4 KB 2.7 times.
 //
 // Files and HTTP bodies may hold many members by both formats' standards, and
 // the gzip and zstd programs and Go read them all. Chromium, Firefox and curl
 // --compressed stop after the first gzip member, the browsers without an error;
 // they read all zstd frames.
 type Compressor interface {
-	// Append appends the member of src to dst; nothing if src is empty.
+	// Append appends the members of src to dst; nothing if src is empty.
 	Append(dst, src []byte) []byte
 	// Encoding is the Content-Encoding of what Append makes.
 	Encoding() string
@@ -60,9 +65,19 @@ func (e *gzipEncoder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// The highest level that does not clear its tables for each member, which small
+// ones would feel. It makes gzip -6's sizes in a third of its time; the library's
+// default, level 5, makes 3 % more in 0.87 of this one's, level 8 makes 2 % less
+// in 1.6 of it.
+const gzipLevel = 6
+
 var gzipEncoders = sync.Pool{New: func() any {
 	e := new(gzipEncoder)
-	e.w = gzip.NewWriter(e)
+	w, err := gzip.NewWriterLevel(e, gzipLevel)
+	if err != nil {
+		panic(err) // the level is a constant
+	}
+	e.w = w
 	return e
 }}
 
@@ -87,16 +102,19 @@ func (gzipCompressor) Append(dst, src []byte) []byte {
 
 type zstdCompressor struct{}
 
-// The fastest level makes smaller members of log lines than the default one, at
-// half its memory. The window is how far back a frame refers: a flush is seldom
-// larger, and a longer one would cost most of an encoder's memory.
+// The fastest level makes smaller members of log lines than the default one, with
+// 1 MB less; the better one's are 4 % smaller still, for twice the time and 5 MB.
+// The window is how far back a frame refers: a flush is seldom larger, and a
+// longer one would cost most of an encoder's memory.
 const (
 	zstdLevel  = zstd.SpeedFastest
 	zstdWindow = 1 << 20
 )
 
 var zstdEncoders = sync.Pool{New: func() any {
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstdLevel), zstd.WithWindowSize(zstdWindow),
+	w, err := zstd.NewWriter(nil,
+		zstd.WithWindowSize(zstdWindow), zstd.WithEncoderLevel(zstdLevel), // in this order: the level would halve its blocks otherwise
+		zstd.WithAllLitEntropyCompression(true), // one or two lines hold few matches, but only some of the 256 bytes
 		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // the options are constants
@@ -113,7 +131,12 @@ func (zstdCompressor) Append(dst, src []byte) []byte {
 	working <- struct{}{}
 	defer func() { <-working }()
 	w := zstdEncoders.Get().(*zstd.Encoder)
-	dst = w.EncodeAll(src, dst)
+	// A frame longer than the window would have the encoder move the window down
+	// at every block, for a quarter of its time.
+	for frames := (len(src) + zstdWindow - 1) / zstdWindow; frames > 0; frames-- {
+		n := len(src) / frames
+		dst, src = w.EncodeAll(src[:n], dst), src[n:]
+	}
 	zstdEncoders.Put(w)
 	return dst
 }

@@ -402,6 +402,39 @@ func TestEncodersAreShared(t *testing.T) {
 	}
 }
 
+// However long a flush, no frame is longer than the window: the encoder would move
+// that down at each block, and a decoder needs no more than it.
+func TestZstdFramesFitTheWindow(t *testing.T) {
+	for _, n := range []int{zstdWindow - 1, zstdWindow, zstdWindow + 1, 2 * zstdWindow, 2*zstdWindow + 1, 3<<20 - 1} {
+		for name, src := range map[string][]byte{"logs": logs(n), "noise": noise(n)} {
+			blob := compressor(t, "zstd").Append(nil, src)
+			frames, plain := 0, 0
+			for rest := blob; len(rest) > 0; frames++ {
+				var h zstd.Header
+				if err := h.Decode(rest); err != nil {
+					t.Fatalf("%d bytes of %s, frame %d: %v", n, name, frames, err)
+				}
+				if !h.HasCheckSum || h.FrameContentSize > zstdWindow || h.WindowSize > zstdWindow {
+					t.Errorf("%d bytes of %s, frame %d: %+v", n, name, frames, h)
+				}
+				plain += int(h.FrameContentSize)
+				rest = rest[h.HeaderSize:]
+				for last := false; !last; { // 1 bit last, 2 bits type, 21 bits size
+					header := int(rest[0]) | int(rest[1])<<8 | int(rest[2])<<16
+					last, rest = header&1 == 1, rest[3+header>>3:]
+				}
+				rest = rest[4:] // the checksum
+			}
+			if want := (n + zstdWindow - 1) / zstdWindow; frames != want || plain != n {
+				t.Errorf("%d bytes of %s: %d frames of %d bytes, want %d", n, name, frames, plain, want)
+			}
+			if got, err := io.ReadAll(decoding(t, "zstd", bytes.NewReader(blob))); err != nil || !bytes.Equal(got, src) {
+				t.Errorf("%d bytes of %s: %d came back, %v", n, name, len(got), err)
+			}
+		}
+	}
+}
+
 // In steady state a member costs no allocation, however large.
 func TestCompressorDoesNotAllocate(t *testing.T) {
 	if underRace() {
@@ -410,8 +443,8 @@ func TestCompressorDoesNotAllocate(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
 	for _, encoding := range encodings {
 		c := compressor(t, encoding)
-		for _, n := range []int{200, 64 << 10, 1 << 20} {
-			src, dst := logs(n), make([]byte, 0, 2<<20)
+		for _, n := range []int{200, 64 << 10, 1 << 20, 3 << 20} {
+			src, dst := logs(n), make([]byte, 0, 4<<20)
 			if allocs := testing.AllocsPerRun(20, func() { dst = c.Append(dst[:0], src) }); allocs != 0 {
 				t.Errorf("%s of %d bytes: %v allocations a member, want 0", encoding, n, allocs)
 			}

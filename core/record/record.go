@@ -1,7 +1,7 @@
-// Package record makes the bytes of a log: one record at a time, and one
-// compressed member for each flush of them.
+// Package record makes the bytes of a log: one record at a time, and
+// compressed members for each flush of them.
 //
-//	Record ─ Format.Append ─► bytes of a flush ─ Compressor.Append ─► one member ─► blob
+//	Record ─ Format.Append ─► bytes of a flush ─ Compressor.Append ─► members ─► blob
 //	blob ─ NewDecoder ─► the bytes of all flushes ─ line by line, Format.Parse ─► Record
 //
 // The three formats, for the line `hi` of stdout:
