@@ -265,7 +265,7 @@ func startAzurite(program string) (endpoint string, err error) {
 	return emulator.endpoint, emulator.err
 }
 
-func launchAzurite(program string) (string, io.WriteCloser, error) {
+func launchAzurite(program string, options ...string) (string, io.WriteCloser, error) {
 	program, err := exec.LookPath(program)
 	if err != nil && !strings.HasSuffix(program, ".js") {
 		return "", nil, fmt.Errorf("find azurite-blob: %w: AZUREBLOB_TEST_AZURITE must name it", err)
@@ -277,9 +277,9 @@ func launchAzurite(program string) (string, io.WriteCloser, error) {
 	if strings.HasSuffix(program, ".js") {
 		args = append(args, "node")
 	}
-	cmd := exec.Command("/bin/sh", append(args, program,
-		"--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence",
-		"--skipApiVersionCheck", "--disableTelemetry", "--silent")...)
+	args = append(args, program, "--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence",
+		"--skipApiVersionCheck", "--disableTelemetry", "--silent")
+	cmd := exec.Command("/bin/sh", append(args, options...)...)
 	cmd.Dir = os.TempDir()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
@@ -152,7 +153,11 @@ func (w *Writer) readBack(ctx context.Context, offset, n int64) ([]byte, error) 
 func (w *Writer) stage(ctx context.Context, a *attempt, old rope) error {
 	all := newBody(old, w.tail.size-a.from, a.data)
 	if len(a.ids) == 1 {
+		begun := time.Now()
 		_, err := w.client.StageBlock(ctx, a.ids[0], all, nil)
+		if took := time.Since(begun).Seconds(); err == nil && all.size >= wholeMax && took > 0 {
+			w.rate = int64(float64(all.size) / took)
+		}
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -10,18 +10,17 @@ import (
 )
 
 // Budget bounds the memory that writers spend on the bytes of their tails. It is
-// a cache: what it drops is read back when a merge needs it. The last bytes of a
-// tail are wanted soonest, at the next carry, and its first ones after thousands of
-// flushes: so the first ones of large tails go first, and then whole tails, least
-// recently used first. Writers of one process share one.
+// a cache: what it drops is read back when a merge needs it. The least recently used
+// tail goes first; but the last bytes of a tail are wanted soonest, at the next carry,
+// and its first ones after thousands of flushes, so a large tail loses those at first,
+// and the rest only when its turn comes again. Writers of one process share one.
 type Budget struct {
-	// Limit is in bytes; 0: 16 MiB.
+	// Limit is in bytes; 0: 20 MiB.
 	Limit int64
 
-	mu    sync.Mutex
-	used  int64     // room of all kept bytes, and their places; guarded by mu
-	small list.List // of *cached, least recently used first; guarded by mu
-	large list.List // the same, of those worth cutting; guarded by mu
+	mu   sync.Mutex
+	used int64     // room of all kept bytes, and their places; guarded by mu
+	kept list.List // of *cached, the next to go first; guarded by mu
 
 	once   sync.Once
 	merges *semaphore.Weighted // bytes of large merges; made by once
@@ -31,7 +30,7 @@ type Budget struct {
 var shared Budget
 
 const (
-	defaultBudget = 16 << 20
+	defaultBudget = 20 << 20 // the largest tail, and some small ones
 	placeSize     = 160      // bytes that a place takes besides
 	recent        = 16 << 10 // bytes that a large tail keeps when room is short
 	largeMerge    = 256 << 10
@@ -44,7 +43,6 @@ func (b *Budget) limit() int64 { return cmp.Or(b.Limit, defaultBudget) }
 type cached struct {
 	bytes rope          // empty when dropped or borrowed; guarded by Budget.mu
 	room  int64         // that bytes take; guarded by Budget.mu
-	list  *list.List    // that place is in; guarded by Budget.mu
 	place *list.Element // nil unless kept; guarded by Budget.mu
 }
 
@@ -65,34 +63,27 @@ func (b *Budget) keep(c *cached, bytes rope) {
 		return
 	}
 	b.place(c, bytes)
-	for b.used > b.limit() && b.large.Len() > 0 {
-		c := b.large.Front().Value.(*cached)
-		bytes := b.remove(c)
-		bytes.drop(recent)
-		b.place(c, bytes)
-	}
-	for b.used > b.limit() && b.small.Len() > 0 {
-		b.remove(b.small.Front().Value.(*cached))
+	for b.used > b.limit() && b.kept.Len() > 0 {
+		c := b.kept.Front().Value.(*cached)
+		if bytes := b.remove(c); bytes.size > 2*recent {
+			bytes.drop(recent)
+			b.place(c, bytes)
+		}
 	}
 }
 
-// place adds c, which is in no list, to the one that its bytes belong in.
 func (b *Budget) place(c *cached, bytes rope) {
-	c.list = &b.small
-	if bytes.size > 2*recent {
-		c.list = &b.large
-	}
-	c.bytes, c.room, c.place = bytes, bytes.room()+placeSize, c.list.PushBack(c)
+	c.bytes, c.room, c.place = bytes, bytes.room()+placeSize, b.kept.PushBack(c)
 	b.used += c.room
 }
 
 func (b *Budget) remove(c *cached) rope {
 	bytes := c.bytes
 	if c.place != nil {
-		c.list.Remove(c.place)
+		b.kept.Remove(c.place)
 		b.used -= c.room
 	}
-	c.bytes, c.room, c.list, c.place = rope{}, 0, nil, nil
+	c.bytes, c.room, c.place = rope{}, 0, nil
 	return bytes
 }
 

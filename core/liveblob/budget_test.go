@@ -32,12 +32,13 @@ func TestBudgetDropsTheLeastRecentlyUsed(t *testing.T) {
 	if b.borrow(&one).size != 0 {
 		t.Error("bytes over the limit were kept")
 	}
-	if b.used != 0 || b.small.Len() != 0 || b.large.Len() != 0 {
-		t.Errorf("an empty budget has %d bytes in %d and %d places", b.used, b.small.Len(), b.large.Len())
+	if b.used != 0 || b.kept.Len() != 0 {
+		t.Errorf("an empty budget has %d bytes in %d places", b.used, b.kept.Len())
 	}
 }
 
-// Where room is short, large tails keep their ends before small ones go.
+// Where room is short, large tails in use keep their ends, and what nobody has used
+// for long goes whatever its size.
 func TestBudgetKeepsTheEndsOfLargeTails(t *testing.T) {
 	b := &Budget{Limit: 1 << 20}
 	tail := func(n int) (r rope) {
@@ -46,33 +47,31 @@ func TestBudgetKeepsTheEndsOfLargeTails(t *testing.T) {
 		}
 		return r
 	}
-	var small [100]cached
-	for i := range small {
-		b.keep(&small[i], tail(1_000))
+	var stale [500]cached
+	for i := range stale {
+		b.keep(&stale[i], tail(1_000))
 	}
-	var large [10]cached
-	for i := range large {
-		b.keep(&large[i], tail(500_000))
-		if b.used > b.Limit {
-			t.Fatalf("%d bytes are kept, the limit is %d", b.used, b.Limit)
+	var used [10]cached
+	for round := range 20 {
+		for i := range used {
+			r := b.borrow(&used[i])
+			if round > 0 && r.size < recent {
+				t.Fatalf("round %d: of tail %d, %d bytes are left", round, i, r.size)
+			}
+			r.append(make([]byte, 150_000))
+			b.keep(&used[i], r)
+			if b.used > b.Limit {
+				t.Fatalf("%d bytes are kept, the limit is %d", b.used, b.Limit)
+			}
 		}
 	}
-	for i := range small {
-		if b.borrow(&small[i]).size == 0 {
-			t.Fatalf("small tail %d was dropped", i)
-		}
+	if b.borrow(&used[len(used)-1]).size < 150_000 {
+		t.Error("the tail that was used last was cut")
 	}
-	for i := range large {
-		got := b.borrow(&large[i])
-		if i == len(large)-1 && got.size != 500_000 {
-			t.Errorf("of the last large tail, %d bytes are left", got.size)
+	for i := range stale {
+		if b.borrow(&stale[i]).size > 0 {
+			t.Fatalf("tail %d is still there, and others were cut", i)
 		}
-		if i < len(large)-1 && got.size != recent {
-			t.Errorf("of large tail %d, %d bytes are left", i, got.size)
-		}
-	}
-	if b.used != 0 {
-		t.Errorf("an empty budget has %d bytes", b.used)
 	}
 }
 

@@ -15,14 +15,20 @@ const (
 	partSize  = 4 << 20
 )
 
-// window is the size at which the tail of a blob with so many commits is sealed.
+// window is the size at which the tail of a blob with so many commits is sealed. rate
+// is how fast blocks are uploaded, in bytes a second; 0: not known.
 //
 // A block costs 33 bytes of every later commit's list, and merging it costs its
 // bytes once. Nobody knows how many commits are still to come; as many as there
 // were is the best guess. So a log of many small flushes is worth larger blocks, and
-// one of a few large ones is left alone.
-func window(commits uint64) int64 {
-	return int64(min(max(commits, minWindow>>12), maxWindow>>12)) << 12
+// one of a few large ones is left alone. But no flush shall wait for more than about a
+// second of merging.
+func window(commits uint64, rate int64) int64 {
+	w := int64(min(commits, maxWindow>>12)) << 12
+	if rate > 0 {
+		w = min(w, rate)
+	}
+	return max(w, minWindow)
 }
 
 // levelOf is the level of a block that an earlier writer has left: how many carries
@@ -39,10 +45,21 @@ type block struct {
 }
 
 // tail is the end of a blob that later flushes may still merge. Its total is
-// below the window, but after a merge that was put off.
+// below the window, or below two where that has shrunk or a merge was put off.
 type tail struct {
 	blocks []block // levels fall from one to the next, but after a resume
 	size   int64   // bytes of all blocks
+}
+
+// shed seals blocks at the front as they are, where the tail has become too large for
+// one upload, and gives their IDs.
+func (t *tail) shed(window int64) (ids []string) {
+	for t.size >= 2*window {
+		ids = append(ids, t.blocks[0].id)
+		t.size -= t.blocks[0].size
+		t.blocks = t.blocks[1:]
+	}
+	return ids
 }
 
 // join says how n more bytes join the tail: the first keep blocks stay, those

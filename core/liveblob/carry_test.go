@@ -17,13 +17,18 @@ type ledger struct {
 	uploaded int64
 	listed   int64 // entries of all lists
 	longest  int
+	rate     int64
+	most     int64 // bytes of the largest upload
 }
 
 func (l *ledger) flush(n int64) {
 	l.commits++
-	keep, from, level, sealed := l.tail.join(n, window(l.commits))
+	window := window(l.commits, l.rate)
+	l.sealed += len(l.tail.shed(window))
+	keep, from, level, sealed := l.tail.join(n, window)
 	merged := l.tail.size - from + n
 	l.uploaded += merged
+	l.most = max(l.most, merged)
 	if sealed {
 		l.sealed++
 		l.tail = tail{}
@@ -84,7 +89,7 @@ func TestCarryUnderHostileSizes(t *testing.T) {
 			var l ledger
 			for i := range 20_000 {
 				l.flush(size(i))
-				if w := window(l.commits); l.tail.size >= w {
+				if w := window(l.commits, l.rate); l.tail.size >= w {
 					t.Fatalf("flush %d: the tail has %d bytes, the window is %d", i, l.tail.size, w)
 				}
 			}
@@ -100,9 +105,37 @@ func TestCarryUnderHostileSizes(t *testing.T) {
 
 func TestWindow(t *testing.T) {
 	for commits, want := range map[uint64]int64{0: 256 << 10, 64: 256 << 10, 1024: 4 << 20, 4096: 16 << 20, 1 << 63: 16 << 20} {
-		if got := window(commits); got != want {
+		if got := window(commits, 0); got != want {
 			t.Errorf("window(%d) = %d, want %d", commits, got, want)
 		}
+	}
+	for rate, want := range map[int64]int64{1: 256 << 10, 3 << 20: 3 << 20, 1 << 30: 16 << 20} {
+		if got := window(5_000, rate); got != want {
+			t.Errorf("window at %d bytes a second = %d, want %d", rate, got, want)
+		}
+	}
+}
+
+// On a slow line no flush waits for a large merge, not even when it has become slow
+// only now, and the list stays short all the same.
+func TestCarryOnASlowLine(t *testing.T) {
+	for _, rate := range []int64{100 << 10, 1 << 20, 5 << 20} {
+		var l ledger
+		for range 15*16*16 + 15*16 + 15 { // the tail is as large as it gets
+			l.flush(4_000)
+		}
+		l.rate, l.most = rate, 0
+		sealed := l.sealed
+		for range 20_000 {
+			l.flush(4_000)
+		}
+		if most := 2 * max(rate, minWindow); l.most > most {
+			t.Errorf("at %d bytes a second, a flush uploaded %d bytes", rate, l.most)
+		}
+		if most := sealed + 60 + int(20_000*4_000/max(rate, minWindow)); l.longest > most {
+			t.Errorf("at %d bytes a second the list had %d blocks, want at most %d", rate, l.longest, most)
+		}
+		t.Logf("rate %d: at most %d bytes in a flush, %d blocks", rate, l.most, l.longest)
 	}
 }
 

@@ -39,7 +39,7 @@
 // Each flush is one Put Block, whatever it merges. When the tail reaches the
 // window, it becomes one sealed block that is never sent again. The window grows by
 // 4 KiB with each commit, from 256 KiB to 16 MiB: the more often a list is sent, the
-// more a shorter one is worth. So a byte is uploaded about log16(window/flush) + 1
+// more a shorter one is worth. On a slow line it stays at what takes a second. So a byte is uploaded about log16(window/flush) + 1
 // times, three to five for the flushes that logs make, and a commit costs in the
 // hundred-thousandth flush what it cost in the thousandth: after 500,000 flushes of
 // 4 KiB (2 GB) the list has some 150 blocks, where one block a flush would have died

@@ -94,6 +94,40 @@ func TestRestartsUploadLittle(t *testing.T) {
 	}
 }
 
+// However long a log is written over a slow line, no flush waits long for a merge.
+func TestSlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate = 512 << 10 // bytes a second
+		s := newStore(t)
+		s.NoLog = true
+		s.SetFault(func(r azuretest.Request) azuretest.Fault {
+			return azuretest.Fault{Delay: time.Duration(max(r.BodyBytes, 0)) * time.Second / rate}
+		})
+		cfg := s.config("slow.log")
+		w := s.writer(cfg)
+		var log []byte
+		for i := range 5_000 {
+			data := fmt.Appendf(nil, "%0999d\n", i)
+			log = append(log, data...)
+			begun := time.Now()
+			must(t, w.Commit(t.Context(), data, ""))
+			if took := time.Since(begun); took > 2500*time.Millisecond {
+				t.Fatalf("flush %d took %v", i, took)
+			}
+			if i%1_000 == 999 { // its predecessor may have had a faster line
+				w = s.writer(cfg)
+				must(t, w.Resume(t.Context()))
+			}
+		}
+		if !bytes.Equal(s.blob("slow.log").Content, log) {
+			t.Error("the blob is not what was written")
+		}
+		if n := w.State().Blocks; n > 60 {
+			t.Errorf("the list has %d blocks", n)
+		}
+	})
+}
+
 // Sixty streams begin together, flush together, and come to their large merges
 // together: no more of their bytes are in memory than the budget has room for, and
 // nobody waits for it but for a flush or two.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,7 +157,7 @@ func (w *Writer) adopt(ctx context.Context, h *snapshot) error {
 	// tail that can be merged again.
 	cut := len(blocks)
 	w.tail = tail{}
-	window, mean := window(h.seq()), h.size/int64(max(h.seq(), 1))
+	window, mean := window(h.seq(), 0), h.size/int64(max(h.seq(), 1))
 	for cut > 0 && w.tail.size+*blocks[cut-1].Size < window {
 		cut--
 		w.tail.size += *blocks[cut].Size
@@ -228,11 +227,8 @@ func rollName(base string, part int) string {
 // ForkName is the name that a stream uses where the one it wanted is taken.
 func ForkName(name, stream string) string {
 	sum := sha256.Sum256([]byte(stream))
-	ext := path.Ext(name)
-	if stem := strings.TrimSuffix(name, ext); stem == "" || strings.HasSuffix(stem, "/") || len(ext) > 32 {
-		ext = ""
-	}
-	return cutName(strings.TrimSuffix(name, ext), 9+len(ext)) + "-" + hex.EncodeToString(sum[:4]) + ext
+	ext := forkExt(name)
+	return cutName(strings.TrimSuffix(name, ext), forkSuffix+len(ext)) + "-" + hex.EncodeToString(sum[:4]) + ext
 }
 
 // cutName leaves room for n more bytes of a name.

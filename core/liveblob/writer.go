@@ -70,6 +70,7 @@ type Writer struct {
 	sealed    []string // block IDs before the tail
 	tail      tail
 	cache     *cached // the tail's bytes
+	rate      int64   // bytes a second that the last larger block was staged at; 0: not known
 	seq       uint64
 	planned   uint64 // the last seq given to an attempt; none is given twice
 	cursor    string
@@ -321,9 +322,10 @@ func (w *Writer) plan(data []byte, cursor string, complete bool, why purpose) *a
 		a.keep, a.from, a.level = 0, 0, 1
 		a.sealed = w.size+n >= minWindow
 	default:
-		window := window(a.seq)
+		window := window(a.seq, w.rate)
+		w.sealed = append(w.sealed, w.tail.shed(window)...)
 		a.keep, a.from, a.level, a.sealed = w.tail.join(n, window)
-		if n <= splitMin && w.tail.size < 2*window && w.budget.crowded(w.tail.size-a.from) {
+		if n <= splitMin && w.budget.crowded(w.tail.size-a.from) {
 			// The merge can wait, the flush cannot.
 			a.keep, a.from, a.level, a.sealed = len(w.tail.blocks), w.tail.size, 0, false
 		}
@@ -364,6 +366,9 @@ func (w *Writer) landed(a *attempt, etag azcore.ETag, old rope) {
 		w.tail.blocks = append(w.tail.blocks[:a.keep], block{id: a.ids[0], level: a.level, size: w.tail.size - a.from + n})
 		w.tail.size += n
 		kept.append(a.data)
+	}
+	if kept.size > w.tail.size {
+		kept.drop(w.tail.size)
 	}
 	if !a.complete { // what comes after the end, if anything, may read it back
 		w.budget.keep(w.cache, kept)
