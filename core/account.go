@@ -24,20 +24,24 @@ type account struct {
 	name     string
 	endpoint *url.URL // of the blob service: no query, no trailing slash
 	suffix   string   // the cloud's
-	key, sas Secret
+	key, sas share
 	inString string // the auth type that the connection string is good for, or ""
 }
 
-// account works out the account from the connection string or from account_name
-// and endpoint.
-func (c *Config) account() (account, error) {
+func (c *Config) suffix() string {
+	return strings.Trim(cmp.Or(c.EndpointSuffix, defaultSuffix), ".")
+}
+
+// account works out one account from the connection string or from its name and
+// endpoint, either of which may be "".
+func (c *Config) account(name, endpoint string) (account, error) {
 	a := account{
-		name:   c.AccountName,
-		suffix: strings.Trim(cmp.Or(c.EndpointSuffix, defaultSuffix), "."),
-		key:    c.SharedKey,
-		sas:    c.SASToken,
+		name:   name,
+		suffix: c.suffix(),
+		key:    share{Secret: c.SharedKey, option: "shared_key", what: "key"},
+		sas:    share{Secret: c.SASToken, option: "sas_token", what: "token"},
 	}
-	address, protocol := c.Endpoint, "https"
+	address, protocol := endpoint, "https"
 	if !c.ConnectionString.IsZero() {
 		cs, err := parseConnectionString(c.ConnectionString.Reveal())
 		if err != nil {
@@ -49,7 +53,7 @@ func (c *Config) account() (account, error) {
 			}
 			return a, fmt.Errorf("account_name %q contradicts connection_string, which is for %q: set one of them", a.name, cs.name)
 		}
-		if c.Endpoint != "" {
+		if endpoint != "" {
 			return a, errors.New("endpoint and connection_string are both set: keep one")
 		}
 		a.name = cmp.Or(a.name, cs.name)
@@ -60,9 +64,9 @@ func (c *Config) account() (account, error) {
 		}
 		switch a.inString {
 		case "key":
-			a.key = cs.key
+			a.key.Secret, a.key.option = cs.key, "connection_string"
 		case "sas":
-			a.sas = cs.sas
+			a.sas.Secret, a.sas.option = cs.sas, "connection_string"
 		}
 	}
 	if address == "" {

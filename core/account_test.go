@@ -47,7 +47,7 @@ func TestAccount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := cfg.account()
+		a, err := only(cfg.accounts())
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), marker) {
 				t.Errorf("%v: %v, want %q and no secret", c.keys, err, c.err)
@@ -63,6 +63,9 @@ func TestAccount(t *testing.T) {
 		}
 	}
 }
+
+// only is the one account of most settings.
+func only(all []account, err error) (account, error) { return all[0], err }
 
 func TestParseLocation(t *testing.T) {
 	t.Parallel()

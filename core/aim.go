@@ -29,10 +29,10 @@ import (
 
 // aimed is a client for requests to path ("" for the account, else "/container")
 // with the given query.
-func (s *Store) aimed(path string, query url.Values) (*blockblob.Client, error) {
-	o := s.options
+func (a *Account) aimed(path string, query url.Values) (*blockblob.Client, error) {
+	o := a.options
 	o.PerCallPolicies = append([]policy.Policy{policyFunc(dropBlobHeaders)}, o.PerCallPolicies...)
-	return s.newClient(s.endpoint+path+"?"+query.Encode(), &o)
+	return a.newClient(a.endpoint+path+"?"+query.Encode(), &o)
 }
 
 func dropBlobHeaders(req *policy.Request) (*http.Response, error) {
@@ -50,8 +50,8 @@ func dropBlobHeaders(req *policy.Request) (*http.Response, error) {
 
 // put is a PUT without a body, get a GET whose XML answer goes into answer, head
 // a HEAD whose answer's headers are returned. Each is one try.
-func (s *Store) put(ctx context.Context, path string, query url.Values) error {
-	client, err := s.aimed(path, query)
+func (a *Account) put(ctx context.Context, path string, query url.Values) error {
+	client, err := a.aimed(path, query)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func (s *Store) put(ctx context.Context, path string, query url.Values) error {
 	return err
 }
 
-func (s *Store) get(ctx context.Context, path string, query url.Values, answer any) error {
-	client, err := s.aimed(path, query)
+func (a *Account) get(ctx context.Context, path string, query url.Values, answer any) error {
+	client, err := a.aimed(path, query)
 	if err != nil {
 		return err
 	}
@@ -81,8 +81,8 @@ func (s *Store) get(ctx context.Context, path string, query url.Values, answer a
 
 // head returns the headers of an answer that is an error as well, if there was
 // one: even a refusal tells the time.
-func (s *Store) head(ctx context.Context, path string, query url.Values) (http.Header, error) {
-	client, err := s.aimed(path, query)
+func (a *Account) head(ctx context.Context, path string, query url.Values) (http.Header, error) {
+	client, err := a.aimed(path, query)
 	if err != nil {
 		return nil, err
 	}

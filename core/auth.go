@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,33 +115,51 @@ func (c *Config) authType(a account) (string, error) {
 	return "", nil
 }
 
-// newAuth makes what signs requests to the account. It sends nothing.
-func newAuth(c *Config, a account, transport policy.Transporter, log *slog.Logger) (*auth, error) {
-	kind, err := c.authType(a)
+// newAuths makes what signs requests to each of the accounts. Keys and tokens are
+// each account's own; one identity, and its login, is good for all. It sends nothing.
+func newAuths(c *Config, accounts []account, transport policy.Transporter, log *slog.Logger) ([]*auth, error) {
+	kind, err := c.authType(accounts[0])
 	if err != nil {
 		return nil, err
 	}
-	au := &auth{kind: kind}
-	switch kind {
-	case "":
-		return au, nil
-	case "key":
-		err := au.useKey(a, log)
-		return au, err
-	case "sas":
-		err := au.useSAS(a.sas, log)
-		return au, err
+	all := make([]*auth, len(accounts))
+	var login policy.Policy
+	for i, a := range accounts {
+		au := &auth{kind: kind}
+		all[i] = au
+		switch kind {
+		case "":
+			continue
+		case "key":
+			err = au.useKey(a, log)
+		case "sas":
+			err = au.useSAS(a.sas, log)
+		default:
+			if a.endpoint.Scheme != "https" && !loopback(a.endpoint) {
+				return nil, fmt.Errorf("endpoint %q is not https: a login token would be readable on the way; use https, a key or a SAS token", a.endpoint)
+			}
+			if login == nil {
+				login, err = newLogin(kind, c, accounts, transport)
+			}
+			au.token = login
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	if a.endpoint.Scheme != "https" && !loopback(a.endpoint) {
-		return nil, fmt.Errorf("endpoint %q is not https: a login token would be readable on the way; use https, a key or a SAS token", a.endpoint)
-	}
-	identity, err := newTokens(kind, c, a, transport)
+	return all, nil
+}
+
+// newLogin makes the policy that adds a token to requests to any of the accounts.
+func newLogin(kind string, c *Config, accounts []account, transport policy.Transporter) (policy.Policy, error) {
+	identity, err := newTokens(kind, c, accounts[0], transport)
 	if err != nil {
 		return nil, err
 	}
+	plain := slices.ContainsFunc(accounts, func(a account) bool { return a.endpoint.Scheme != "https" }) // on this machine
 	bearer := runtime.NewBearerTokenPolicy(identity, []string{"https://storage.azure.com/.default"},
-		&policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: a.endpoint.Scheme != "https"})
-	au.token = policyFunc(func(req *policy.Request) (*http.Response, error) {
+		&policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
+	return policyFunc(func(req *policy.Request) (*http.Response, error) {
 		resp, err := bearer.Do(req)
 		// The SDK marks every failure to get a token as final. An identity
 		// service that is down for a minute is not.
@@ -148,12 +167,14 @@ func newAuth(c *Config, a account, transport policy.Transporter, log *slog.Logge
 			return nil, te
 		}
 		return resp, err
-	})
-	return au, nil
+	}), nil
 }
 
 func (au *auth) useKey(a account, log *slog.Logger) error {
-	inUse := a.key.Reveal()
+	inUse, err := a.key.read()
+	if err != nil && inUse == "" {
+		return err
+	}
 	key, err := blob.NewSharedKeyCredential(a.name, inUse)
 	if err != nil || inUse == "" {
 		return errors.New("the account key is not base64: copy the whole of it")
@@ -168,7 +189,7 @@ func (au *auth) useKey(a account, log *slog.Logger) error {
 		mu.Lock()
 		defer mu.Unlock()
 		value, err := a.key.read()
-		if value != inUse {
+		if value != inUse && value != "" {
 			if key.SetAccountKey(value) == nil {
 				inUse = value
 			} else if err == nil {
@@ -181,12 +202,16 @@ func (au *auth) useKey(a account, log *slog.Logger) error {
 	return nil
 }
 
-func (au *auth) useSAS(sas Secret, log *slog.Logger) error {
-	if err := checkSAS(sas.Reveal()); err != nil {
+func (au *auth) useSAS(sas share, log *slog.Logger) error {
+	token, err := sas.read()
+	if err != nil && token == "" {
+		return err
+	}
+	if err := checkSAS(token); err != nil {
 		return err
 	}
 	var mu sync.Mutex // guards inUse and the warning
-	inUse := trimSAS(sas.Reveal())
+	inUse := trimSAS(token)
 	warn := warning{log: log}
 	au.prepare = func(req *http.Request) error {
 		mu.Lock()

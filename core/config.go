@@ -15,9 +15,10 @@ import (
 // that builds one by hand leaves out what it does not need.
 type Config struct {
 	ConnectionString Secret
-	addressOnly      bool // ConnectionString's key or SAS token is not for us
-	AccountName      string
+	addressOnly      bool   // ConnectionString's key or SAS token is not for us
+	AccountName      string // or a comma list, and so are Endpoint, SharedKey and SASToken then
 	Endpoint         string
+	only             string // the endpoint of the one account that is meant; "": all
 	EndpointSuffix   string // "": core.windows.net
 
 	AuthType     string // "": by what is set
@@ -182,7 +183,8 @@ func (c *Config) settle(sources []Source, from map[string]int) {
 	// another one is not meant.
 	if cs, set := from["connection_string"]; set {
 		for _, name := range []string{"account_name", "endpoint", "endpoint_suffix"} {
-			if at, set := from[name]; set && (at > cs || at == cs && sources[at].Ambient) {
+			list := strings.Contains(c.AccountName, ",") // is not there for another program
+			if at, set := from[name]; set && (at > cs || at == cs && sources[at].Ambient && !list) {
 				drop(name)
 			}
 		}

@@ -13,7 +13,9 @@
 // One table, [Options], is the only place that knows an option's name, type,
 // default, environment variable and help; every surface is derived from it.
 //
-// A [Store] owns the credentials of one container. Package liveblob sees clients
+// A [Store] owns the credentials of one container, which may be spread over several
+// accounts: each log is in the one that a hash of its name says, so that nobody has
+// to look that up (see accounts.go). Package liveblob sees clients
 // that are ready to use and never a secret. Secrets are of type [Secret], which
 // prints [redacted] however it is formatted; the only way to the value is
 // Reveal. A secret that came from a file is read again when the file changes,

@@ -77,7 +77,7 @@ func ParseLocation(arg string) (Location, error) {
 
 // At returns a copy of the settings aimed at l. A URL's SAS token replaces all
 // other credentials. A URL without one gets the credentials there are if it is
-// that of their own account. Those that belong to no account in particular go to
+// that of an account of their own, and of a list those that are for it. Those that belong to no account in particular go to
 // the cloud's own hosts by https: an identity, and a key without an account name,
 // which this machine may have as well, because only its signature leaves.
 // Anything else is read without a login: naming a host on a command line must
@@ -94,11 +94,15 @@ func (c *Config) At(l Location) (*Config, error) {
 	}
 	at.Endpoint, at.AccountName, at.ConnectionString = l.Endpoint, "", Secret{}
 	if l.SAS.IsZero() {
-		own, err := c.account()
-		if err == nil && strings.EqualFold(own.endpoint.String(), there.String()) {
-			at.Endpoint, at.AccountName, at.ConnectionString = c.Endpoint, c.AccountName, c.ConnectionString
-			return &at, nil
+		all, err := c.accounts()
+		for _, a := range all {
+			if err == nil && strings.EqualFold(a.endpoint.String(), there.String()) {
+				own := *c
+				own.ContainerName, own.only = l.Container, a.endpoint.String()
+				return &own, nil
+			}
 		}
+		own := all[len(all)-1] // for what is the same for all
 		homeless := c.Endpoint == "" && c.AccountName == "" && c.ConnectionString.IsZero()
 		kind, err := c.authType(own) // an error is Open's to report
 		here := loopback(there)

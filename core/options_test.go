@@ -186,7 +186,7 @@ func TestLoadCredentials(t *testing.T) {
 		kind := "-"
 		if err == nil {
 			var a account
-			if a, err = cfg.account(); err == nil {
+			if a, err = only(cfg.accounts()); err == nil {
 				kind, err = cfg.authType(a)
 			}
 		}
@@ -237,7 +237,7 @@ func TestLoadAddress(t *testing.T) {
 		var a account
 		var kind string
 		if err == nil {
-			if a, err = cfg.account(); err == nil {
+			if a, err = only(cfg.accounts()); err == nil {
 				kind, err = cfg.authType(a)
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// What `azureblob doctor` asks a store. Each question stands alone, so that one
+// What `azureblob doctor` asks an account. Each question stands alone, so that one
 // that the credentials do not allow leaves the others' answers.
 
 // Reach is what any answer tells, a refusal included.
@@ -23,11 +23,11 @@ type Reach struct {
 // Reach asks for the container and takes any answer. Signatures are refused when
 // the clocks are more than 15 minutes apart. The error is that of getting there,
 // not the service's refusal.
-func (s *Store) Reach(ctx context.Context) (Reach, error) {
+func (a *Account) Reach(ctx context.Context) (Reach, error) {
 	var r Reach
-	err := s.do(ctx, "reach", s.endpoint, func(ctx context.Context) error {
+	err := a.do(ctx, "reach", a.endpoint, func(ctx context.Context) error {
 		start := time.Now()
-		h, err := s.head(ctx, s.containerPath(), url.Values{"restype": {"container"}})
+		h, err := a.head(ctx, a.containerPath(), url.Values{"restype": {"container"}})
 		if h == nil {
 			return err
 		}
@@ -52,10 +52,10 @@ type ContainerProperties struct {
 
 // Properties asks for the container's properties. A missing container is an
 // error with the code ContainerNotFound.
-func (s *Store) Properties(ctx context.Context) (ContainerProperties, error) {
+func (a *Account) Properties(ctx context.Context) (ContainerProperties, error) {
 	var p ContainerProperties
-	err := s.do(ctx, "get properties of", s.name, func(ctx context.Context) error {
-		h, err := s.head(ctx, s.containerPath(), url.Values{"restype": {"container"}})
+	err := a.do(ctx, "get properties of", a.container, func(ctx context.Context) error {
+		h, err := a.head(ctx, a.containerPath(), url.Values{"restype": {"container"}})
 		if err != nil {
 			if re := (*azcore.ResponseError)(nil); errors.As(err, &re) && re.StatusCode == http.StatusNotFound && re.ErrorCode == "" {
 				re.ErrorCode = "ContainerNotFound" // a HEAD has no body to say so
@@ -77,15 +77,15 @@ type ServiceProperties struct {
 
 // ServiceProperties asks for the account's blob service properties, which takes
 // more rights than writing logs does.
-func (s *Store) ServiceProperties(ctx context.Context) (ServiceProperties, error) {
+func (a *Account) ServiceProperties(ctx context.Context) (ServiceProperties, error) {
 	var answer struct {
 		DeleteRetentionPolicy struct {
 			Enabled bool
 			Days    int
 		}
 	}
-	err := s.do(ctx, "get service properties of", s.endpoint, func(ctx context.Context) error {
-		return s.get(ctx, "/", url.Values{"restype": {"service"}, "comp": {"properties"}}, &answer)
+	err := a.do(ctx, "get service properties of", a.endpoint, func(ctx context.Context) error {
+		return a.get(ctx, "/", url.Values{"restype": {"service"}, "comp": {"properties"}}, &answer)
 	})
 	var p ServiceProperties
 	if answer.DeleteRetentionPolicy.Enabled {

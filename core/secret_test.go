@@ -28,7 +28,7 @@ func TestSecretNeverPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	for _, v := range []any{s, &s, hidden, &hidden, cfg, *cfg, store, []Secret{s}, map[string]Secret{"a": s}, s.LogValue(), store.auth} {
+	for _, v := range []any{s, &s, hidden, &hidden, cfg, *cfg, store, []Secret{s}, map[string]Secret{"a": s}, s.LogValue(), store.accounts[0], store.accounts[0].auth} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T", "%p"} {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}

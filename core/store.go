@@ -20,14 +20,12 @@ import (
 	"github.com/liveblob/azureblob/core/liveblob"
 )
 
-// Store is one container of one account, with the credentials for it. It is safe
-// for concurrent use and has nothing to close.
+// Store is one container, in one account or spread over several, with the
+// credentials for it. It is safe for concurrent use and has nothing to close.
 type Store struct {
-	endpoint string // of the account, no trailing slash, no secret
-	name     string // of the container
+	accounts []*Account // as they were listed
+	name     string     // of the container
 	create   bool
-	auth     *auth
-	options  blockblob.ClientOptions
 	retry    liveblob.Retry // copied for each call
 }
 
@@ -54,42 +52,144 @@ func Open(cfg *Config, opts StoreOptions) (*Store, error) {
 	if cfg.ContainerName == "" {
 		return nil, errors.New("open store: container_name is not set")
 	}
-	a, err := cfg.account()
+	accounts, err := cfg.accounts()
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if opts.Transport == nil {
 		opts.Transport = sharedTransport()
 	}
-	au, err := newAuth(cfg, a, opts.Transport, opts.Log)
+	auths, err := newAuths(cfg, accounts, opts.Transport, opts.Log)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{
-		endpoint: a.endpoint.String(),
-		name:     cfg.ContainerName,
-		create:   cfg.AutoCreateContainer,
-		auth:     au,
-		retry:    liveblob.Retry{GiveUp: cmp.Or(opts.GiveUp, 30*time.Second), Log: opts.Log},
+		name:   cfg.ContainerName,
+		create: cfg.AutoCreateContainer,
+		retry:  liveblob.Retry{GiveUp: cmp.Or(opts.GiveUp, 30*time.Second), Log: opts.Log},
 	}
-	s.options.Transport = opts.Transport
-	s.options.Retry = policy.RetryOptions{MaxRetries: -1} // liveblob.Retry does that
-	s.options.Telemetry.Disabled = true                   // compiles a regexp for each client; see send
-	s.options.PerCallPolicies = []policy.Policy{policyFunc(s.send)}
-	if au.token != nil {
-		s.options.PerRetryPolicies = []policy.Policy{au.token}
+	for i, at := range accounts {
+		a := &Account{store: s, name: at.name, endpoint: at.endpoint.String(), container: s.name, auth: auths[i]}
+		if len(accounts) > 1 {
+			a.container = a.name + "/" + s.name
+		}
+		a.options.Transport = opts.Transport
+		a.options.Retry = policy.RetryOptions{MaxRetries: -1} // liveblob.Retry does that
+		a.options.Telemetry.Disabled = true                   // compiles a regexp for each client; see send
+		a.options.PerCallPolicies = []policy.Policy{policyFunc(a.send)}
+		if a.auth.token != nil {
+			a.options.PerRetryPolicies = []policy.Policy{a.auth.token}
+		}
+		s.accounts = append(s.accounts, a)
 	}
 	return s, nil
+}
+
+// Container is where the blob of that name is, with its log's roll-overs and its
+// fork, as package liveblob wants it.
+func (s *Store) Container(blob string) liveblob.Container { return s.Account(blob).Container() }
+
+// Name is the container's name.
+func (s *Store) Name() string { return s.name }
+
+// Accounts are the accounts that the store is spread over, as they were listed.
+func (s *Store) Accounts() []*Account { return s.accounts }
+
+// BlobURL is the URL of a blob, percent-encoded and without a secret.
+func (s *Store) BlobURL(name string) string { return s.Account(name).BlobURL(name) }
+
+// Kind says how the store logs in, for messages: "account key", "SAS token",
+// "managed identity", "none (public)", ….
+func (s *Store) Kind() string { return kinds[s.accounts[0].auth.kind] }
+
+// List gives the blobs whose names begin with prefix, of all accounts, in the
+// service's order (by name). It ends at the first error.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Item, error] {
+	lists := make([]iter.Seq2[Item, error], len(s.accounts))
+	for i, a := range s.accounts {
+		lists[i] = a.List(ctx, prefix)
+	}
+	return merged(lists, func(item Item) string { return item.Name })
+}
+
+// Containers gives the names of the accounts' containers, each once. It ends at the
+// first error.
+func (s *Store) Containers(ctx context.Context) iter.Seq2[string, error] {
+	lists := make([]iter.Seq2[string, error], len(s.accounts))
+	for i, a := range s.accounts {
+		lists[i] = a.containers(ctx)
+	}
+	return func(yield func(string, error) bool) {
+		last := ""
+		for name, err := range merged(lists, func(name string) string { return name }) {
+			if (name != last || err != nil) && !yield(name, err) {
+				return
+			}
+			last = name
+		}
+	}
+}
+
+// Account is a Store's container in one of its accounts.
+type Account struct {
+	store     *Store
+	name      string
+	endpoint  string // no trailing slash, no secret
+	container string // its name for messages: of several accounts it says which
+	auth      *auth
+	options   blockblob.ClientOptions
+}
+
+// Name is the account's name.
+func (a *Account) Name() string { return a.name }
+
+// URL is the container's URL. It holds no secret.
+func (a *Account) URL() string { return a.endpoint + "/" + url.PathEscape(a.store.name) }
+
+// BlobURL is the URL that a blob has if it is in this account, percent-encoded and
+// without a secret.
+func (a *Account) BlobURL(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		parts[i] = url.PathEscape(p)
+	}
+	return a.URL() + "/" + strings.Join(parts, "/")
+}
+
+// Container is the container in this account as package liveblob wants it.
+func (a *Account) Container() liveblob.Container {
+	c := liveblob.Container{
+		Name: a.container,
+		Client: func(name string) (*blockblob.Client, error) {
+			return a.newClient(a.BlobURL(name), &a.options)
+		},
+		List: a.names,
+	}
+	if a.store.create {
+		c.Create = a.createOnce // within the writer's own retries
+	}
+	return c
+}
+
+func (a *Account) names(ctx context.Context, prefix string) ([]string, error) {
+	var names []string
+	for item, err := range a.List(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, item.Name)
+	}
+	return names, nil
 }
 
 // send is on the way of every request, before it is signed. It keeps SAS tokens
 // where they belong: they go into the URL here, and what outlives the call, an
 // answer or an error, has a URL without them.
-func (s *Store) send(req *policy.Request) (*http.Response, error) {
+func (a *Account) send(req *policy.Request) (*http.Response, error) {
 	raw := req.Raw()
 	raw.Header.Set("User-Agent", "azureblob (github.com/liveblob/azureblob)")
-	if s.auth.prepare != nil {
-		if err := s.auth.prepare(raw); err != nil {
+	if a.auth.prepare != nil {
+		if err := a.auth.prepare(raw); err != nil {
 			return nil, err
 		}
 	}
@@ -97,7 +197,7 @@ func (s *Store) send(req *policy.Request) (*http.Response, error) {
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
 		ue.URL, _, _ = strings.Cut(ue.URL, "?")
 	}
-	if s.auth.kind == "sas" && resp != nil && resp.Request != nil {
+	if a.auth.kind == "sas" && resp != nil && resp.Request != nil {
 		shown := *resp.Request.URL
 		shown.RawQuery = ""
 		resp.Request = resp.Request.WithContext(resp.Request.Context()) // a copy: net/http may still hold the other
@@ -106,70 +206,27 @@ func (s *Store) send(req *policy.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func (s *Store) newClient(at string, o *blockblob.ClientOptions) (*blockblob.Client, error) {
-	if s.auth.key != nil {
-		return blockblob.NewClientWithSharedKeyCredential(at, s.auth.key, o)
+func (a *Account) newClient(at string, o *blockblob.ClientOptions) (*blockblob.Client, error) {
+	if a.auth.key != nil {
+		return blockblob.NewClientWithSharedKeyCredential(at, a.auth.key, o)
 	}
 	return blockblob.NewClientWithNoCredential(at, o)
 }
 
-// Container is the store as package liveblob wants it.
-func (s *Store) Container() liveblob.Container {
-	c := liveblob.Container{
-		Name: s.name,
-		Client: func(name string) (*blockblob.Client, error) {
-			return s.newClient(s.BlobURL(name), &s.options)
-		},
-	}
-	c.List = func(ctx context.Context, prefix string) ([]string, error) {
-		var names []string
-		for item, err := range s.List(ctx, prefix) {
-			if err != nil {
-				return nil, err
-			}
-			names = append(names, item.Name)
-		}
-		return names, nil
-	}
-	if s.create {
-		c.Create = s.createOnce // within the writer's own retries
-	}
-	return c
-}
-
-// Name is the container's name.
-func (s *Store) Name() string { return s.name }
-
-// URL is the container's URL. It holds no secret.
-func (s *Store) URL() string { return s.endpoint + "/" + url.PathEscape(s.name) }
-
-// BlobURL is the URL of a blob, percent-encoded and without a secret.
-func (s *Store) BlobURL(name string) string {
-	parts := strings.Split(name, "/")
-	for i, p := range parts {
-		parts[i] = url.PathEscape(p)
-	}
-	return s.URL() + "/" + strings.Join(parts, "/")
-}
-
-// Kind says how the store logs in, for messages: "account key", "SAS token",
-// "managed identity", "none (public)", ….
-func (s *Store) Kind() string { return kinds[s.auth.kind] }
-
-func (s *Store) do(ctx context.Context, op, on string, try func(context.Context) error) error {
-	retry := s.retry
+func (a *Account) do(ctx context.Context, op, on string, try func(context.Context) error) error {
+	retry := a.store.retry
 	return retry.Do(ctx, op, on, 0, try)
 }
 
-func (s *Store) containerPath() string { return "/" + url.PathEscape(s.name) }
+func (a *Account) containerPath() string { return "/" + url.PathEscape(a.store.name) }
 
 // CreateContainer makes the container. One that exists is fine.
-func (s *Store) CreateContainer(ctx context.Context) error {
-	return s.do(ctx, "create container", s.name, s.createOnce)
+func (a *Account) CreateContainer(ctx context.Context) error {
+	return a.do(ctx, "create container", a.container, a.createOnce)
 }
 
-func (s *Store) createOnce(ctx context.Context) error {
-	err := s.put(ctx, s.containerPath(), url.Values{"restype": {"container"}})
+func (a *Account) createOnce(ctx context.Context) error {
+	err := a.put(ctx, a.containerPath(), url.Values{"restype": {"container"}})
 	if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
 		return nil
 	}
@@ -178,6 +235,7 @@ func (s *Store) createOnce(ctx context.Context) error {
 
 // Item is a blob in a listing.
 type Item struct {
+	Account         *Account // where it is
 	Name            string
 	Size            int64
 	LastModified    time.Time
@@ -187,19 +245,21 @@ type Item struct {
 
 // List gives the blobs whose names begin with prefix, in the service's order
 // (by name). It ends at the first error.
-func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Item, error] {
+func (a *Account) List(ctx context.Context, prefix string) iter.Seq2[Item, error] {
 	query := url.Values{"restype": {"container"}, "comp": {"list"}, "include": {"metadata"}}
 	if prefix != "" {
 		query.Set("prefix", prefix)
 	}
 	return func(yield func(Item, error) bool) {
-		for page, err := range s.pages(ctx, "list blobs of", s.name, s.containerPath(), query) {
+		for page, err := range a.pages(ctx, "list blobs of", a.container, a.containerPath(), query) {
 			if err != nil {
 				yield(Item{}, err)
 				return
 			}
 			for i := range page.Blobs {
-				if item, err := page.Blobs[i].item(); !yield(item, err) || err != nil {
+				item, err := page.Blobs[i].item()
+				item.Account = a
+				if !yield(item, err) || err != nil {
 					return
 				}
 			}
@@ -207,11 +267,9 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[Item, error] 
 	}
 }
 
-// Containers gives the names of the account's containers. It ends at the first
-// error.
-func (s *Store) Containers(ctx context.Context) iter.Seq2[string, error] {
+func (a *Account) containers(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for page, err := range s.pages(ctx, "list containers of", s.endpoint, "/", url.Values{"comp": {"list"}}) {
+		for page, err := range a.pages(ctx, "list containers of", a.endpoint, "/", url.Values{"comp": {"list"}}) {
 			if err != nil {
 				yield("", err)
 				return
@@ -227,14 +285,14 @@ func (s *Store) Containers(ctx context.Context) iter.Seq2[string, error] {
 
 // pages fetches a listing page by page. A page is retried as a whole, so nothing
 // of it is given twice.
-func (s *Store) pages(ctx context.Context, op, on, path string, query url.Values) iter.Seq2[*listing, error] {
+func (a *Account) pages(ctx context.Context, op, on, path string, query url.Values) iter.Seq2[*listing, error] {
 	return func(yield func(*listing, error) bool) {
 		query := maps.Clone(query)
 		for {
 			var page *listing
-			err := s.do(ctx, op, on, func(ctx context.Context) error {
+			err := a.do(ctx, op, on, func(ctx context.Context) error {
 				page = new(listing)
-				return s.get(ctx, path, query, page)
+				return a.get(ctx, path, query, page)
 			})
 			if !yield(page, err) || err != nil || page.NextMarker == "" {
 				return

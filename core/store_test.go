@@ -57,11 +57,12 @@ func open(t *testing.T, keys Map, opts StoreOptions) *Store {
 const (
 	key1 = "a2V5LW9uZQ=="
 	key2 = "a2V5LXR3bw=="
+	key3 = "a2V5LXRocmVl"
 )
 
-// signedBy reports whether an account key signed the request, by the rules of
+// signedBy reports whether the account's key signed the request, by the rules of
 // the service's documentation.
-func signedBy(key string, req *http.Request) bool {
+func signedBy(account, key string, req *http.Request) bool {
 	h := req.Header
 	var text strings.Builder
 	length := ""
@@ -79,7 +80,7 @@ func signedBy(key string, req *http.Request) bool {
 			text.WriteString(k + ":" + lower[k] + "\n")
 		}
 	}
-	text.WriteString("/acct" + req.URL.EscapedPath())
+	text.WriteString("/" + account + req.URL.EscapedPath())
 	q := req.URL.Query()
 	for _, k := range slices.Sorted(maps.Keys(q)) {
 		text.WriteString("\n" + k + ":" + strings.Join(q[k], ","))
@@ -87,7 +88,7 @@ func signedBy(key string, req *http.Request) bool {
 	raw, _ := base64.StdEncoding.DecodeString(key)
 	mac := hmac.New(sha256.New, raw)
 	mac.Write([]byte(text.String()))
-	return h.Get("Authorization") == "SharedKey acct:"+base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	return h.Get("Authorization") == "SharedKey "+account+":"+base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // TestContainerCalls checks every call that is aimed at something other than a
@@ -98,7 +99,7 @@ func TestContainerCalls(t *testing.T) {
 	var got string
 	s := open(t, Map{"shared_key": key1}, StoreOptions{Transport: serve(func(w http.ResponseWriter, req *http.Request) {
 		got = req.Method + " " + req.URL.String()
-		if !signedBy(key1, req) {
+		if !signedBy("acct", key1, req) {
 			t.Errorf("%s: not signed by the key", got)
 		}
 		for k := range req.Header {
@@ -125,19 +126,19 @@ func TestContainerCalls(t *testing.T) {
 		}
 	}
 	const at = "https://acct.blob.core.windows.net"
-	want(s.CreateContainer(ctx), "PUT "+at+"/logs?restype=container")
+	want(s.accounts[0].CreateContainer(ctx), "PUT "+at+"/logs?restype=container")
 
-	p, err := s.Properties(ctx)
+	p, err := s.accounts[0].Properties(ctx)
 	want(err, "HEAD "+at+"/logs?restype=container")
 	if p.Public != "blob" || !p.Immutable || p.LegalHold {
 		t.Errorf("%+v", p)
 	}
-	sp, err := s.ServiceProperties(ctx)
+	sp, err := s.accounts[0].ServiceProperties(ctx)
 	want(err, "GET "+at+"/?comp=properties&restype=service")
 	if sp.SoftDelete != 7 {
 		t.Errorf("%+v", sp)
 	}
-	r, err := s.Reach(ctx)
+	r, err := s.accounts[0].Reach(ctx)
 	want(err, "HEAD "+at+"/logs?restype=container")
 	if r.Skew < time.Hour-3*time.Second || r.Skew > time.Hour+3*time.Second {
 		t.Errorf("skew %v", r.Skew)
@@ -160,12 +161,12 @@ func TestBlobURL(t *testing.T) {
 	var got *url.URL
 	s := open(t, Map{"shared_key": key1}, StoreOptions{Transport: serve(func(w http.ResponseWriter, req *http.Request) {
 		got = req.URL
-		if !signedBy(key1, req) {
+		if !signedBy("acct", key1, req) {
 			t.Errorf("%s: not signed by the key", got)
 		}
 	})})
 	for _, name := range []string{"a", "a/b.log", "a b?c#d&e+f=g", "100%25", "grün/日本", "it's (a) [b] {c}!~*;,:@$", CleanName("../\x00//")} {
-		client, err := s.Container().Client(name)
+		client, err := s.Container(name).Client(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,15 +269,15 @@ func TestCreateContainer(t *testing.T) {
 			w.Header().Set("x-ms-error-code", code)
 			w.WriteHeader(map[string]int{"ContainerAlreadyExists": 409, "AuthorizationFailure": 403}[code])
 		})})
-		err := s.CreateContainer(t.Context())
+		err := s.accounts[0].CreateContainer(t.Context())
 		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%s: %v", code, err)
 		}
-		if s.Container().Create == nil {
+		if s.Container("a").Create == nil {
 			t.Error("auto_create_container is on, but there is no Create")
 		}
 	}
-	if open(t, Map{"auto_create_container": "off"}, StoreOptions{}).Container().Create != nil {
+	if open(t, Map{"auto_create_container": "off"}, StoreOptions{}).Container("a").Create != nil {
 		t.Error("auto_create_container is off, but there is Create")
 	}
 }
@@ -284,12 +285,12 @@ func TestCreateContainer(t *testing.T) {
 func TestMissingContainer(t *testing.T) {
 	t.Parallel()
 	s := open(t, nil, StoreOptions{Transport: serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) })})
-	_, err := s.Properties(t.Context())
+	_, err := s.accounts[0].Properties(t.Context())
 	var le *liveblob.Error
 	if !errors.As(err, &le) || le.Code != "ContainerNotFound" || le.Hint == "" {
 		t.Errorf("%v", err)
 	}
-	if _, err := s.Reach(t.Context()); err != nil {
+	if _, err := s.accounts[0].Reach(t.Context()); err != nil {
 		t.Errorf("a refusal is an answer: %v", err)
 	}
 }
@@ -312,7 +313,7 @@ func TestRotation(t *testing.T) {
 				Log:       slog.New(slog.NewTextHandler(&log, nil)),
 				Transport: serve(func(_ http.ResponseWriter, req *http.Request) { got = req }),
 			})
-			client, err := s.Container().Client("a")
+			client, err := s.Container("a").Client("a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -323,7 +324,7 @@ func TestRotation(t *testing.T) {
 					if _, err := client.BlobClient().GetProperties(policy.WithCaptureResponse(t.Context(), &raw), nil); err != nil {
 						t.Fatal(err)
 					}
-					ok := signedBy(want, got)
+					ok := signedBy("acct", want, got)
 					if kind == "sas_token_file" {
 						ok = got.URL.RawQuery == strings.TrimPrefix(want, "?") && got.Header.Get("Authorization") == ""
 						if raw.Request.URL.RawQuery != "" {
@@ -348,7 +349,7 @@ func TestRotation(t *testing.T) {
 			check(second)
 			write(t, file, first)
 			check(first)
-			if strings.Contains(log.String(), marker) || strings.Contains(client.URL()+s.URL()+s.BlobURL("a"), "sig") {
+			if strings.Contains(log.String(), marker) || strings.Contains(client.URL()+s.accounts[0].URL()+s.BlobURL("a"), "sig") {
 				t.Errorf("a secret is in the log or a URL: %s", log.String())
 			}
 		})
@@ -379,15 +380,15 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			var log bytes.Buffer
 			s := open(t, keys, StoreOptions{Transport: transport, Log: slog.New(slog.NewJSONHandler(&log, nil)), GiveUp: time.Nanosecond})
 			var errs []error
-			errs = append(errs, s.CreateContainer(t.Context()))
-			_, err := s.ServiceProperties(t.Context())
+			errs = append(errs, s.accounts[0].CreateContainer(t.Context()))
+			_, err := s.accounts[0].ServiceProperties(t.Context())
 			errs = append(errs, err)
-			_, err = s.Properties(t.Context())
+			_, err = s.accounts[0].Properties(t.Context())
 			errs = append(errs, err)
 			for _, err := range s.List(t.Context(), "") {
 				errs = append(errs, err)
 			}
-			client, err := s.Container().Client("a")
+			client, err := s.Container("a").Client("a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -488,7 +489,7 @@ func TestServicePrincipal(t *testing.T) {
 				header, host = req.Header.Get("Authorization"), req.URL.Host
 			})})
 		head := func(name string) error {
-			client, err := s.Container().Client(name)
+			client, err := s.Container(name).Client(name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -596,7 +597,7 @@ func TestTransport(t *testing.T) {
 	client := newHTTPClient()
 	defer client.CloseIdleConnections()
 	s := open(t, Map{"endpoint": srv.URL, "sas_token": "sig=" + marker}, StoreOptions{Transport: client})
-	if _, err := s.ServiceProperties(t.Context()); err == nil || elsewhere.Load() != 0 {
+	if _, err := s.accounts[0].ServiceProperties(t.Context()); err == nil || elsewhere.Load() != 0 {
 		t.Errorf("%v, and %d requests went elsewhere", err, elsewhere.Load())
 	}
 }
@@ -610,7 +611,7 @@ func TestProxy(t *testing.T) {
 		t.Setenv("https_proxy", value)
 		client := newHTTPClient()
 		s := open(t, Map{"shared_key": key1}, StoreOptions{Transport: client, GiveUp: time.Nanosecond})
-		_, err := s.Properties(t.Context())
+		_, err := s.accounts[0].Properties(t.Context())
 		var final interface{ NonRetriable() }
 		if !errors.As(err, &final) || !strings.Contains(err.Error(), "https_proxy is not a URL: write http://HOST:PORT") || strings.Contains(err.Error(), marker) {
 			t.Errorf("%q: %v", value, err)

@@ -42,7 +42,7 @@ func (c *container) newUploader(ctx context.Context, renew context.CancelCauseFu
 		return nil, err
 	}
 	cfg := liveblob.Config{
-		Container: store.Container(), Name: st.Blob, Stream: c.id, Fork: true,
+		Container: store.Container(st.Blob), Name: st.Blob, Stream: c.id, Fork: true,
 		ContentType: cmp.Or(settings.Config.ContentType, format.ContentType()), Metadata: settings.Metadata, Tags: settings.Config.Tags,
 		CompleteTier: settings.Config.TierOnComplete, MaxSize: int64(settings.Config.MaxSize),
 		Retry: c.d.retry(), Log: c.log,
@@ -78,7 +78,7 @@ func (c *container) newUploader(ctx context.Context, renew context.CancelCauseFu
 // asBegun lets a log go on as its blob was begun, when the container's folder was given
 // up since and the settings have changed: no reader takes a mixture.
 func (c *container) asBegun(ctx context.Context, store *core.Store, settings *logopt.Settings, st *state) error {
-	blob, err := liveblob.Look(ctx, store.Container(), st.Blob, c.d.retry())
+	blob, err := liveblob.Look(ctx, store.Container(st.Blob), st.Blob, c.d.retry())
 	switch {
 	case errors.Is(err, liveblob.ErrNotFound), err == nil && blob.Stream != c.id:
 		return nil

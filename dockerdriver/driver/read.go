@@ -75,7 +75,7 @@ func (c *container) replay(info *logopt.Info) (replay.Config, error) {
 			if err != nil {
 				return liveblob.Container{}, "", err
 			}
-			return store.Container(), name, nil
+			return store.Container(name), name, nil
 		},
 	}
 	return rc, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/liveblob/azureblob/dockerdriver/logopt"
 )
 
-// stores keeps one core.Store for all logs of the same account and container, so that
+// stores keeps one core.Store for all logs of the same accounts and container, so that
 // they share a login. There are few: the plugin's, and one for each profile and
 // container name in use.
 type stores struct {

@@ -312,3 +312,43 @@ func TestCredentials(t *testing.T) {
 		settings(t, h, web(logOpts))
 	}
 }
+
+// TestSeveralAccounts: a list and its keys come together from a profile, from the
+// environment, or as a log-opt where an identity is good for all.
+func TestSeveralAccounts(t *testing.T) {
+	t.Parallel()
+	h := host(t, map[string]string{"AZURE_STORAGE_ACCOUNT": "a,b,c", "AZURE_STORAGE_KEY": "YQ==,Yg==,Yw=="}, map[string]string{
+		"p":     "AZURE_STORAGE_ACCOUNT=x,y\nAZURE_STORAGE_KEY_FILE=keys",
+		"short": "AZURE_STORAGE_ACCOUNT=x,y\nAZURE_STORAGE_KEY=" + sentinel,
+		"one":   "AZURE_STORAGE_CONNECTION_STRING='AccountName=z;AccountKey=eg=='",
+	})
+	write(t, h.ProfileDir+"/keys", "eA==\neQ==\n")
+	for _, c := range []struct {
+		logOpts map[string]string
+		want    string // accounts, or the error
+	}{
+		{nil, "a b c"},
+		{map[string]string{"azureblob-profile": "p"}, "x y"},
+		{map[string]string{"azureblob-profile": "one"}, "z"}, // the environment's list is not about it
+		{map[string]string{"azureblob-account-name": "a,b", "azureblob-auth-type": "managed_identity"}, "a b"},
+		{map[string]string{"azureblob-account-name": "a,b"}, "set azureblob-account-name: AZURE_STORAGE_KEY is that of another account: put both into a profile (azureblob-profile)"},
+		{map[string]string{"azureblob-profile": "short"}, "open store: shared_key has 1 key for 2 accounts: list one key for each, in the order of account_name"},
+	} {
+		s, err := h.Settings(web(c.logOpts))
+		got := ""
+		if err == nil {
+			var store *core.Store
+			if store, err = core.Open(s.Config, core.StoreOptions{}); err == nil {
+				for _, a := range store.Accounts() {
+					got += " " + a.Name()
+				}
+			}
+		}
+		if err != nil {
+			got = err.Error()
+		}
+		if strings.TrimSpace(got) != c.want {
+			t.Errorf("%v: %s", c.logOpts, got)
+		}
+	}
+}

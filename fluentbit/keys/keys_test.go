@@ -396,13 +396,17 @@ func TestEmulator(t *testing.T) {
 				t.Errorf("%v, environment %v: %v", c.keys, env, err)
 				continue
 			}
-			if store.URL() != c.url || store.Kind() != c.kind {
-				t.Errorf("%v, environment %v: %s, %s", c.keys, env, store.URL(), store.Kind())
+			if store.Accounts()[0].URL() != c.url || store.Kind() != c.kind {
+				t.Errorf("%v, environment %v: %s, %s", c.keys, env, store.Accounts()[0].URL(), store.Kind())
 			}
 		}
 	}
-	s := mustLoad(t, conf{"emulator_mode": "off"}, real)
-	if store, err := core.Open(s.Core, core.StoreOptions{}); err != nil || store.URL() != "https://prod.blob.core.windows.net/logs" {
+	s := mustLoad(t, conf{"emulator_mode": "on", "account_name": "a,b", "shared_key": "YQ==,Yg=="}, nil)
+	if store, err := core.Open(s.Core, core.StoreOptions{}); err != nil || len(store.Accounts()) != 2 || store.Accounts()[1].URL() != "http://127.0.0.1:10000/b/logs" {
+		t.Errorf("several accounts: %v, %v", store, err)
+	}
+	s = mustLoad(t, conf{"emulator_mode": "off"}, real)
+	if store, err := core.Open(s.Core, core.StoreOptions{}); err != nil || store.Accounts()[0].URL() != "https://prod.blob.core.windows.net/logs" {
 		t.Errorf("%v, %v", store, err)
 	}
 }
@@ -416,10 +420,41 @@ func TestMovingFromAzureBlob(t *testing.T) {
 		"buffer_dir": "/tmp/x", "upload_file_size": "50M", "upload_timeout": "5m", "auth_type": "key", "emulator_mode": "off",
 	}, nil)
 	store, err := core.Open(s.Core, core.StoreOptions{})
-	if err != nil || store.URL() != "https://acct.blob.core.windows.net/logs" || store.Kind() != "account key" {
+	if err != nil || store.Accounts()[0].URL() != "https://acct.blob.core.windows.net/logs" || store.Kind() != "account key" {
 		t.Errorf("%v, %v", store, err)
 	}
 	if len(s.Notes) != 5 || len(s.Warnings) != 0 {
 		t.Errorf("%q %q", s.Notes, s.Warnings)
+	}
+}
+
+// Several accounts are lists, in keys as in the environment; one that does not fit is
+// told, and shows nothing.
+func TestSeveralAccounts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		keys, env conf
+		want      string // URLs, or the error
+	}{
+		{conf{"account_name": "a, b", "shared_key": "YQ==,Yg=="}, nil, "https://a.blob.core.windows.net/logs https://b.blob.core.windows.net/logs"},
+		{conf{"account_name": "\"a,b\"", "auth_type": "managed_identity"}, nil, "https://a.blob.core.windows.net/logs https://b.blob.core.windows.net/logs"},
+		{conf{"endpoint": "https://a.example,https://b.example", "account_name": "a,b"}, conf{"AZURE_STORAGE_SAS_TOKEN": "sv=1&spr=https,http&sig=1,sv=1&sig=2"}, "https://a.example/logs https://b.example/logs"},
+		{nil, conf{"AZURE_STORAGE_ACCOUNT": "a,b", "AZURE_STORAGE_KEY": "YQ==,Yg=="}, "https://a.blob.core.windows.net/logs https://b.blob.core.windows.net/logs"},
+		{conf{"account_name": "a,b", "shared_key": "c2VjcmV0"}, nil, "open store: shared_key has 1 key for 2 accounts: list one key for each, in the order of account_name"},
+		{conf{"account_name": "a,,b", "shared_key": "c2VjcmV0"}, nil, "open store: account_name is a list of 3 with nothing at place 2: is a comma too many in it, or a variable empty?"},
+	} {
+		s := mustLoad(t, c.keys, c.env)
+		store, err := core.Open(s.Core, core.StoreOptions{})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			for _, a := range store.Accounts() {
+				got += " " + a.URL()
+			}
+		}
+		if strings.TrimSpace(got) != c.want {
+			t.Errorf("%v, environment %v: %s", c.keys, c.env, got)
+		}
 	}
 }

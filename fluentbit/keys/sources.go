@@ -95,11 +95,12 @@ func (l *loader) emulated(name string) string {
 	if !ok {
 		scheme, host = "http", endpoint
 	}
-	if host = strings.TrimRight(host, "/"); !strings.ContainsAny(host, "/?") {
+	list := strings.Contains(account, ",") // core puts each name behind the one endpoint
+	if host = strings.TrimRight(host, "/"); !strings.ContainsAny(host, "/?,") && !list {
 		host += "/" + account
 	}
 	endpoint = scheme + "://" + host
-	if l.hasCredentials() {
+	if l.hasCredentials() || list {
 		return map[string]string{"account_name": account, "endpoint": endpoint}[name]
 	}
 	if name == "connection_string" {

@@ -80,13 +80,13 @@ func TestBackends(t *testing.T) {
 				}
 				processes.Wait()
 				o := start()
-				names, err := o.container.List(context.Background(), "")
+				names, err := o.accounts[0].container.List(context.Background(), "")
 				if err != nil {
 					t.Fatal(err)
 				}
 				var all []string
 				for _, name := range names {
-					client, err := o.container.Client(name)
+					client, err := o.accounts[0].container.Client(name)
 					if err != nil {
 						t.Fatal(err)
 					}

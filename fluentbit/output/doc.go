@@ -28,7 +28,8 @@
 //
 // Once a flush has had no answer from storage for as long as it may take, those after
 // it cost their thread two seconds at most, and no memory afterwards: Fluent Bit has
-// the chunk, and its own queue and disk.
+// the chunk, and its own queue and disk. Where there are several storage accounts, each
+// is waited for by the blobs in it alone.
 //
 // # Who owns what
 //

@@ -293,12 +293,12 @@ func TestCompleteOnExitRightAfterAFlush(t *testing.T) {
 	b.server.SetFault(func(r azuretest.Request) azuretest.Fault {
 		if r.Op == azuretest.PutBlob {
 			b.server.SetFault(nil)
-			b.o.outage.mu.Lock() // the goroutine waits for it when the flush has its answer
+			b.o.accounts[0].outage.mu.Lock() // the goroutine waits for it when the flush has its answer
 		}
 		return azuretest.Fault{}
 	})
 	b.send("a", 1)
-	time.AfterFunc(20*time.Millisecond, b.o.outage.mu.Unlock)
+	time.AfterFunc(20*time.Millisecond, b.o.accounts[0].outage.mu.Unlock)
 	b.o.Close()
 	if b.meta("a.log")["complete"] != "1" {
 		t.Error("the blob is not complete")

@@ -193,10 +193,10 @@ func TestLogOfErrorsThatDiffer(t *testing.T) {
 			t.Errorf("%d lines:\n%.2000s", n, b.log)
 		}
 		for range 100 {
-			o.outage.failedOn("a", fmt.Errorf("port %d", port.Add(1)))
+			o.accounts[0].outage.failedOn("a", fmt.Errorf("port %d", port.Add(1)))
 			time.Sleep(5 * time.Second)
 		}
-		if n := len(o.outage.said); n > int(sayEvery/sayOther)+1 {
+		if n := len(o.accounts[0].outage.said); n > int(sayEvery/sayOther)+1 {
 			t.Errorf("%d errors are remembered", n)
 		}
 	})

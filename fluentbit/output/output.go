@@ -41,21 +41,19 @@ type Options struct {
 type Output struct {
 	set         *keys.Settings
 	store       *core.Store
-	container   liveblob.Container
+	accounts    []*account // of the store
 	compress    record.Compressor
 	contentType string
 	log         *slog.Logger
 	run         string // names this instance in cursors
 	kind        string // of its records
 	order       order
-	outage      outage
 
 	ctx    context.Context // of the goroutine that ends idle streams
 	cancel context.CancelFunc
 	idling sync.WaitGroup
 
 	writing sync.WaitGroup // goroutines of streams
-	places  chan struct{}  // one for each stream that may write at the moment
 	shared  sync.Once      // told that a blob has another writer
 
 	flushes sync.Pool // of *flush
@@ -85,21 +83,21 @@ func New(set *keys.Settings, opts Options) (*Output, error) {
 	}
 	e := &set.Encoder
 	o := &Output{
-		set: set, store: store, container: store.Container(), compress: compress,
+		set: set, store: store, compress: compress,
 		contentType: cmp.Or(set.Core.ContentType, set.Encoder.Format.ContentType()),
 		log:         opts.Log,
 		run:         rand.Text()[:runLength],
 		kind:        fmt.Sprint(e.Format, e.LogKey, e.TimeKey, e.TimeFormat, e.MetadataKey, e.GroupKey),
 		streams:     make(map[string]*stream),
 		lacking:     make(map[string]bool),
-		places:      make(chan struct{}, maxWriting),
 	}
-	o.outage.log, o.outage.ask, o.outage.askFor = opts.Log, o.answers, min(askFor, set.FlushTimeout/2)
-	o.outage.said = make(map[string]time.Time)
+	for _, at := range store.Accounts() {
+		o.accounts = append(o.accounts, newAccount(at, len(store.Accounts()) > 1, set.FlushTimeout, opts.Log))
+	}
 	o.order.changed.L = &o.order.mu
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	if set.StartupProbe {
-		if err := o.probe(o.ctx); err != nil {
+		if err := o.probeAll(o.ctx); err != nil {
 			o.cancel()
 			return nil, err
 		}
@@ -122,34 +120,7 @@ func (o *Output) Close() {
 	}
 }
 
-// maxWriting is how many blobs are written to at once. A chunk may have records for
-// thousands, each of which would take a connection.
-const maxWriting = 64
-
 var errLate = errors.New("the time was up before it was this flush's turn")
-
-// enter waits for a place to write from. What had no time left to try says nothing of
-// storage.
-func (o *Output) enter(ctx context.Context) error {
-	if err := o.outage.enter(ctx); err != nil {
-		return err
-	}
-	select {
-	case o.places <- struct{}{}:
-	case <-ctx.Done():
-		return errLate
-	}
-	if ctx.Err() != nil {
-		o.leave()
-		return errLate
-	}
-	return nil
-}
-
-func (o *Output) leave() { <-o.places }
-
-// blob is where the log of that name is: its address, for messages.
-func (o *Output) blob(name string) string { return o.store.Name() + "/" + name }
 
 // streamOf is the stream for a blob. first is a batch for it, which tells what
 // metadata a new one gets.
@@ -159,7 +130,7 @@ func (o *Output) streamOf(first *batch) *stream {
 	s := o.streams[first.name]
 	if s == nil {
 		s = &stream{
-			o: o, name: first.name, used: time.Now(),
+			o: o, account: o.accountOf(first.name), name: first.name, used: time.Now(),
 			metadata: o.set.BlobMetadata(first.tag, &first.first), tags: o.set.BlobTags(first.tag, &first.first),
 		}
 		o.streams[first.name] = s
@@ -197,18 +168,26 @@ func (o *Output) watchIdle() {
 	}
 }
 
-// atOnce is how many blobs are marked as complete side by side.
+// atOnce is how many blobs of an account are marked as complete side by side.
 const atOnce = 16
 
 // endAll ends the streams that were idle for so long, and returns when that is done.
 func (o *Output) endAll(ctx context.Context, idle time.Duration, mark bool) {
+	var working sync.WaitGroup
+	for _, a := range o.accounts {
+		working.Go(func() { o.endIn(ctx, a, idle, mark) })
+	}
+	working.Wait()
+}
+
+func (o *Output) endIn(ctx context.Context, a *account, idle time.Duration, mark bool) {
 	o.mu.Lock()
 	all := slices.Collect(maps.Values(o.streams))
 	o.mu.Unlock()
 	places := make(chan struct{}, atOnce)
 	var working sync.WaitGroup
 	for _, s := range all {
-		if s.idleFor() < idle {
+		if s.account != a || s.idleFor() < idle {
 			continue
 		}
 		places <- struct{}{}

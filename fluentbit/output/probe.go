@@ -19,29 +19,29 @@ const probeName = ".azureblob-startup-probe"
 // probe asks for a blob that is not there, which takes the right that the first flush
 // needs too, and makes the container if it is missing. What may mend itself is told,
 // and no error: a Fluent Bit that does not start collects nothing.
-func (o *Output) probe(ctx context.Context) error {
+func (o *Output) probe(ctx context.Context, a *account) error {
 	ctx, cancel := context.WithTimeout(ctx, probeFor)
 	defer cancel()
 	const hint = "; startup_probe off starts without this check"
-	_, err := liveblob.Look(ctx, o.container, probeName, liveblob.Retry{GiveUp: probeFor})
+	_, err := liveblob.Look(ctx, a.container, probeName, liveblob.Retry{GiveUp: probeFor})
 	var e *liveblob.Error
 	switch {
 	case err == nil:
 	case noHost(err):
-		return fmt.Errorf("%s: there is no such host: check account_name, endpoint and DNS%s", o.store.URL(), hint)
+		return fmt.Errorf("%s: there is no such host: check account_name, endpoint and DNS%s", a.URL(), hint)
 	case errors.As(err, &e) && e.Code == "ContainerNotFound":
 		if !o.set.Core.AutoCreateContainer {
-			return fmt.Errorf("%s has no container %q: create it, or set auto_create_container on", o.store.URL(), o.store.Name())
+			return fmt.Errorf("%s has no container %q: create it, or set auto_create_container on", a.URL(), o.store.Name())
 		}
-		if err := o.store.CreateContainer(ctx); err != nil && !passing(err) {
+		if err := a.CreateContainer(ctx); err != nil && !passing(err) {
 			return fmt.Errorf("%w%s", err, hint)
 		}
 	case errors.Is(err, liveblob.ErrNotFound):
 	case passing(err):
 		o.log.Warn("storage does not answer; going on, with what it does not take kept by Fluent Bit",
-			"container", o.store.URL(), "login", o.store.Kind(), "err", err)
+			"container", a.URL(), "login", o.store.Kind(), "err", err)
 	default:
-		return fmt.Errorf("%s cannot be used with this login (%s): %w%s", o.store.URL(), o.store.Kind(), err, hint)
+		return fmt.Errorf("%s cannot be used with this login (%s): %w%s", a.URL(), o.store.Kind(), err, hint)
 	}
 	return nil
 }
@@ -71,13 +71,13 @@ func passing(err error) bool {
 
 // answers asks storage, until ctx ends, whether it is there. Any answer will do but one
 // that says later.
-func (o *Output) answers(ctx context.Context) (err error) {
+func (a *account) answers(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = Panic(p)
 		}
 	}()
-	if _, err = liveblob.Look(ctx, o.container, probeName, liveblob.Retry{}); ctx.Err() == nil {
+	if _, err = liveblob.Look(ctx, a.container, probeName, liveblob.Retry{}); ctx.Err() == nil {
 		err = nil
 	}
 	return err

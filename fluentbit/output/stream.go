@@ -31,6 +31,7 @@ var errPanic = errors.New("a panic, which is in the log")
 // what the Writer knows of the blob.
 type stream struct {
 	o              *Output
+	account        *account
 	name           string
 	metadata, tags map[string]string
 
@@ -48,6 +49,9 @@ type stream struct {
 	recent recent           // of the blob, as far as it is known
 	doubt  []mark           // of commits that failed: they may be in the blob, or still get there
 }
+
+// blob is the stream's blob, for messages.
+func (s *stream) blob() string { return s.account.container.Name + "/" + s.name }
 
 // add queues a batch. false: the stream is gone, ask for another.
 func (s *stream) add(b *batch) bool {
@@ -100,15 +104,15 @@ func (s *stream) write(group []*batch) {
 	defer cancel()
 	defer func() { // one that ends this goroutine would end Fluent Bit
 		if p := recover(); p != nil {
-			s.o.log.Error(Panic(p).Error(), "blob", s.o.blob(s.name))
+			s.o.log.Error(Panic(p).Error(), "blob", s.blob())
 			for _, b := range group {
 				s.settle(b, errPanic)
 			}
 		}
 	}()
-	err := s.o.enter(ctx)
+	err := s.account.enter(ctx)
 	if err == nil {
-		defer s.o.leave()
+		defer s.account.leave()
 	}
 	for pause := 20 * time.Millisecond; err == nil && len(group) > 0; pause = min(2*pause, time.Second) {
 		group, err = s.try(ctx, group)
@@ -118,9 +122,9 @@ func (s *stream) write(group []*batch) {
 		}
 	}
 	if err == nil {
-		s.o.outage.succeeded()
+		s.account.outage.succeeded()
 	} else {
-		s.o.outage.failedOn(s.o.blob(s.name), err)
+		s.account.outage.failedOn(s.blob(), err)
 	}
 	for _, b := range group {
 		s.settle(b, err)
@@ -151,7 +155,7 @@ func (s *stream) try(ctx context.Context, group []*batch) (left []*batch, err er
 	defer func() {
 		if p := recover(); p != nil {
 			s.lose(group)
-			left, err = group, fmt.Errorf("write %s: %w", s.o.blob(s.name), Panic(p))
+			left, err = group, fmt.Errorf("write %s: %w", s.blob(), Panic(p))
 		}
 	}()
 	if err := s.open(ctx); err != nil {
@@ -240,7 +244,7 @@ func (s *stream) open(ctx context.Context) error {
 func (s *stream) newWriter() (*liveblob.Writer, error) {
 	set := s.o.set
 	cfg := liveblob.Config{
-		Container: s.o.container, Name: s.name, Stream: set.Hostname, Fork: true,
+		Container: s.account.container, Name: s.name, Stream: set.Hostname, Fork: true,
 		ContentType: s.o.contentType, Metadata: s.metadata, Tags: s.tags,
 		CompleteTier: set.Core.TierOnComplete, MaxSize: int64(set.Core.MaxSize),
 		Budget: &tails,
@@ -253,7 +257,7 @@ func (s *stream) newWriter() (*liveblob.Writer, error) {
 	w, err := liveblob.NewWriter(cfg)
 	if err != nil && len(s.metadata) > 0 {
 		// What records bring may be too much. That is no reason to lose them.
-		s.o.log.Warn("the blob is written without metadata", "blob", s.o.blob(s.name), "err", err)
+		s.o.log.Warn("the blob is written without metadata", "blob", s.blob(), "err", err)
 		s.metadata, cfg.Metadata = nil, nil
 		w, err = liveblob.NewWriter(cfg)
 	}
@@ -318,7 +322,7 @@ func (s *stream) fenced(err error) {
 	}
 	s.o.shared.Do(func() {
 		s.o.log.Warn("another Fluent Bit writes to this blob under the same hostname; both go on, at the cost of more requests: give each a hostname or a path of its own",
-			"blob", s.o.blob(s.name), "hostname", s.o.set.Hostname)
+			"blob", s.blob(), "hostname", s.o.set.Hostname)
 	})
 }
 
@@ -369,16 +373,16 @@ func (s *stream) end(ctx context.Context, mark bool) {
 func (s *stream) complete(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("complete %s: %w", s.o.blob(s.name), Panic(p))
+			err = fmt.Errorf("complete %s: %w", s.blob(), Panic(p))
 		}
 		if err != nil {
 			s.writer = nil
-			s.o.outage.failedOn(s.o.blob(s.name), err)
+			s.account.outage.failedOn(s.blob(), err)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, s.o.set.FlushTimeout)
 	defer cancel()
-	if err := s.o.outage.enter(ctx); err != nil {
+	if err := s.account.outage.enter(ctx); err != nil {
 		return err
 	}
 	if err := s.open(ctx); err != nil {
@@ -394,7 +398,7 @@ func (s *stream) complete(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		s.doubt = nil // what may be under way is refused from now on
-		s.o.outage.succeeded()
+		s.account.outage.succeeded()
 	}
 	return err
 }

@@ -28,7 +28,7 @@ const (
 // come.
 type doctor struct {
 	a      *app
-	store  *core.Store
+	at     *core.Account // the one that is examined
 	cfg    *core.Config
 	colour bool
 	failed bool
@@ -42,7 +42,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `doctor tries all that a log needs, step by step, and says what to do about what
 does not work: credentials, name, network, clock, container, writing and reading
 a small blob that it deletes again, listing, and settings of the account that
-make live logs costly. It exits with 1 when a step fails.
+make live logs costly. Of several accounts it examines each. It exits with 1 when a step fails.
 
 ` + noSecretFlags,
 		Example: `  azureblob doctor
@@ -55,8 +55,15 @@ make live logs costly. It exits with 1 when a step fails.
 		if err != nil {
 			return err
 		}
-		d := &doctor{a: a, store: store, cfg: cfg, colour: colourful(a.stdout, a.env)}
-		d.examine(ctx)
+		d := &doctor{a: a, cfg: cfg, colour: colourful(a.stdout, a.env)}
+		d.ok("credentials: %s", store.Kind())
+		all := store.Accounts()
+		for _, d.at = range all {
+			if len(all) > 1 {
+				d.write("", "\naccount", d.at.Name()+", "+d.at.URL())
+			}
+			d.examine(ctx)
+		}
 		switch {
 		case d.broken != nil:
 			return d.broken
@@ -69,17 +76,16 @@ make live logs costly. It exits with 1 when a step fails.
 }
 
 func (d *doctor) examine(ctx context.Context) {
-	d.ok("credentials: %s", d.store.Kind())
 	if !d.network(ctx) || !d.clock(ctx) || !d.container(ctx) {
 		return
 	}
 	d.blob(ctx)
 	d.list(ctx)
-	d.account(ctx)
+	d.service(ctx)
 }
 
 func (d *doctor) clock(ctx context.Context) bool {
-	r, err := d.store.Reach(ctx)
+	r, err := d.at.Reach(ctx)
 	if err != nil {
 		return d.bad(err, "")
 	}
@@ -103,11 +109,11 @@ func (d *doctor) clock(ctx context.Context) bool {
 }
 
 func (d *doctor) container(ctx context.Context) bool {
-	p, err := d.store.Properties(ctx)
-	name := d.store.Name()
+	p, err := d.at.Properties(ctx)
+	name := d.at.Container().Name
 	switch {
 	case bloberror.HasCode(err, bloberror.ContainerNotFound) && d.cfg.AutoCreateContainer:
-		if err := d.store.CreateContainer(ctx); err != nil {
+		if err := d.at.CreateContainer(ctx); err != nil {
 			return d.bad(err, "")
 		}
 		d.ok("container: %s was missing, and is made", name)
@@ -134,8 +140,8 @@ func (d *doctor) container(ctx context.Context) bool {
 // blob stages, commits, reads and deletes, as a log does.
 func (d *doctor) blob(ctx context.Context) {
 	const name = ".azureblob-doctor" // always the same: where it cannot be deleted, one is left and no more
-	path := d.store.Name() + "/" + name
-	client, err := d.store.Container().Client(name)
+	path := d.at.Container().Name + "/" + name
+	client, err := d.at.Container().Client(name)
 	if err != nil {
 		d.bad(err, "")
 		return
@@ -158,7 +164,7 @@ func (d *doctor) blob(ctx context.Context) {
 	d.ok("write: a block is staged and committed")
 	defer d.remove(context.WithoutCancel(ctx), client, path)
 
-	r := liveblob.NewReader(liveblob.ReaderConfig{Container: d.store.Container(), Name: name, Retry: liveblob.Retry{GiveUp: doctorGiveUp}})
+	r := liveblob.NewReader(liveblob.ReaderConfig{Container: d.at.Container(), Name: name, Retry: liveblob.Retry{GiveUp: doctorGiveUp}})
 	switch have, err := r.Next(ctx); {
 	case err != nil:
 		d.bad(err, "")
@@ -201,7 +207,7 @@ func (d *doctor) remove(ctx context.Context, client *blockblob.Client, path stri
 }
 
 func (d *doctor) list(ctx context.Context) {
-	for _, err := range d.store.List(ctx, ".azureblob-doctor") {
+	for _, err := range d.at.List(ctx, ".azureblob-doctor") {
 		switch {
 		case err == nil:
 		case forbidden(err):
@@ -215,8 +221,8 @@ func (d *doctor) list(ctx context.Context) {
 	d.ok("list: permitted")
 }
 
-func (d *doctor) account(ctx context.Context) {
-	p, err := d.store.ServiceProperties(ctx)
+func (d *doctor) service(ctx context.Context) {
+	p, err := d.at.ServiceProperties(ctx)
 	switch {
 	case forbidden(err):
 		d.warn("soft delete: these credentials may not ask", "see that soft delete for blobs is off: it keeps a copy for every commit")

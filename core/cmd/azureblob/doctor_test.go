@@ -25,7 +25,7 @@ func (b *bench) client(name string) *blockblob.Client {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	c, err := store.Container().Client(name)
+	c, err := store.Container(name).Client(name)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ func (a *app) lsCommand() *cobra.Command {
 		Short: "List logs and their state, or containers",
 		Long: `ls lists the blobs of a container whose names begin with PREFIX. STATE is live,
 complete, rolled (the log goes on in another blob), or - for no live log.
-Without an argument it lists the account's containers.
+Without an argument it lists the account's containers. Of several accounts it lists
+what is in any.
 
 ` + noSecretFlags,
 		Example: `  azureblob ls logs
@@ -76,6 +77,7 @@ func (a *app) listContainers(ctx context.Context, store *core.Store, asJSON bool
 
 // row is a blob as ls shows it.
 type row struct {
+	Account    string    `json:"account,omitempty"` // "": there is but one
 	Name       string    `json:"name"`
 	Size       int64     `json:"size"`
 	Blocks     *int      `json:"blocks"` // null: not known, or no live log
@@ -84,12 +86,14 @@ type row struct {
 	Stream     string    `json:"stream,omitempty"`
 	Encoding   string    `json:"encoding,omitempty"`
 	LastCommit time.Time `json:"last_commit"`
+
+	in *core.Account
 }
 
 func newRow(item core.Item) row {
 	r := row{
 		Name: item.Name, Size: item.Size, Encoding: item.ContentEncoding, LastCommit: item.LastModified.UTC(),
-		State: "live", Stream: item.Metadata["stream"], Next: item.Metadata["next"],
+		State: "live", Stream: item.Metadata["stream"], Next: item.Metadata["next"], in: item.Account,
 	}
 	switch {
 	case r.Stream == "":
@@ -104,12 +108,12 @@ func newRow(item core.Item) row {
 
 func (a *app) listBlobs(ctx context.Context, store *core.Store, prefix string, asJSON bool) error {
 	rows := make([]row, 0, 64)
-	first := true
+	first, several := true, len(store.Accounts()) > 1
 	flush := func() error {
-		if err := countBlocks(ctx, store, rows); err != nil {
+		if err := countBlocks(ctx, rows); err != nil {
 			return err
 		}
-		err := a.printRows(rows, asJSON, first)
+		err := a.printRows(rows, asJSON, first, several)
 		rows, first = rows[:0], false
 		return err
 	}
@@ -117,7 +121,11 @@ func (a *app) listBlobs(ctx context.Context, store *core.Store, prefix string, a
 		if err != nil {
 			return err
 		}
-		if rows = append(rows, newRow(item)); len(rows) == lsBatch {
+		r := newRow(item)
+		if several {
+			r.Account = item.Account.Name()
+		}
+		if rows = append(rows, r); len(rows) == lsBatch {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -136,8 +144,7 @@ func (a *app) listBlobs(ctx context.Context, store *core.Store, prefix string, a
 
 // countBlocks asks for the blocks of live logs, which a listing does not tell.
 // What is deleted meanwhile, or may be listed but not read, stays unknown.
-func countBlocks(ctx context.Context, store *core.Store, rows []row) error {
-	blobs := store.Container()
+func countBlocks(ctx context.Context, rows []row) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lsParallel)
 	for i := range rows {
@@ -146,6 +153,7 @@ func countBlocks(ctx context.Context, store *core.Store, rows []row) error {
 			continue
 		}
 		g.Go(func() error {
+			blobs := r.in.Container()
 			client, err := blobs.Client(r.Name)
 			if err != nil {
 				return err
@@ -167,7 +175,7 @@ func countBlocks(ctx context.Context, store *core.Store, rows []row) error {
 	return g.Wait()
 }
 
-func (a *app) printRows(rows []row, asJSON, first bool) error {
+func (a *app) printRows(rows []row, asJSON, first, several bool) error {
 	if asJSON {
 		for i := range rows {
 			if err := a.printJSON(&rows[i]); err != nil {
@@ -177,7 +185,13 @@ func (a *app) printRows(rows []row, asJSON, first bool) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(output{a.stdout}, 0, 0, 2, ' ', 0)
+	account := func(name string) {
+		if several {
+			fmt.Fprintf(w, "%s\t", name)
+		}
+	}
 	if first {
+		account("ACCOUNT")
 		fmt.Fprintln(w, "NAME\tSIZE\tBLOCKS\tSTATE\tLAST COMMIT")
 	}
 	for _, r := range rows {
@@ -185,6 +199,7 @@ func (a *app) printRows(rows []row, asJSON, first bool) error {
 		if r.Blocks != nil {
 			blocks = strconv.Itoa(*r.Blocks)
 		}
+		account(r.Account)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(r.Name), units.BytesSize(float64(r.Size)), blocks, r.State, r.LastCommit.Format(time.RFC3339))
 	}
 	return w.Flush()

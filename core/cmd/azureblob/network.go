@@ -14,7 +14,7 @@ import (
 
 // network tells DNS, TCP and TLS apart, which one error of an HTTP client does not.
 func (d *doctor) network(ctx context.Context) bool {
-	at, err := url.Parse(d.store.URL())
+	at, err := url.Parse(d.at.URL())
 	if err != nil {
 		return d.bad(err, "")
 	}

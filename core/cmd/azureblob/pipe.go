@@ -144,7 +144,7 @@ func (p *pipe) open(ctx context.Context, store *core.Store, cfg *core.Config, na
 		return &usageError{err}
 	}
 	blob := liveblob.Config{
-		Container:   store.Container(),
+		Container:   store.Container(name),
 		Name:        name,
 		Stream:      newIdentity(),
 		Fresh:       true,

@@ -116,7 +116,7 @@ func (v *view) run(ctx context.Context, s *storage, arg string) error {
 	if v.giveUp == 0 && !v.follow {
 		v.giveUp = oneShotGiveUp
 	}
-	v.blob, v.name = store.Container(), at.Name
+	v.blob, v.name = store.Container(at.Name), at.Name
 	from, err := v.begin(ctx)
 	if err != nil {
 		return err
