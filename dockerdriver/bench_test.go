@@ -12,7 +12,6 @@ import (
 
 	"github.com/liveblob/azureblob/core/azuretest"
 	"github.com/liveblob/azureblob/dockerdriver/dockertest"
-	"github.com/liveblob/azureblob/dockerdriver/frame"
 )
 
 // 200 containers are live at once and write a line a second each: what the plugin
@@ -84,50 +83,6 @@ func BenchmarkLive(b *testing.B) {
 		b.ReportMetric(float64(after.RSS)/1e6, "RSS-MB")
 		b.ReportMetric(float64(after.PeakRSS)/1e6, "peak-MB")
 		b.ReportMetric(100*(after.CPU-before.CPU).Seconds()/took.Seconds(), "%core")
-		b.ReportMetric(0, "ns/op")
-		p.Kill()
-	}
-}
-
-// One container writes a million lines of 100 bytes as fast as they are taken: what
-// the plugin takes, and how long until all is in the blob. BenchmarkEngine has the
-// same behind a real dockerd.
-func BenchmarkMillion(b *testing.B) {
-	const lines = 1_000_000
-	for b.Loop() {
-		s := azuretest.New()
-		s.NoLog = true
-		p := dockertest.StartPlugin(b, dockertest.PluginConfig{ConnectionString: s.ConnectionString(s.Start(b))})
-		d := dockertest.NewDaemon(b, dockertest.DaemonConfig{Socket: p.Socket})
-		c := d.Start(b, dockertest.Spec{Name: "many", Opts: map[string]string{"azureblob-path": "{{.Name}}.log"}})
-		before, begun := p.Usage(), time.Now()
-		e := frame.Entry{Source: "stdout", Line: []byte(strings.Repeat("0123456789", 10))}
-		var buf []byte
-		for range lines {
-			e.Time = time.Now().UnixNano()
-			buf = frame.Append(buf[:0], &e)
-			if err := c.WriteBytes(buf); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if _, err := c.Stop(); err != nil {
-			b.Fatal(err)
-		}
-		written := time.Since(begun)
-		for {
-			if blob, _ := s.Blob("logs", "many.log"); blob.Metadata["complete"] == "1" {
-				if n := strings.Count(string(blob.Content), "\n"); n != lines {
-					b.Fatalf("the blob has %d lines", n)
-				}
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		after := p.Usage()
-		b.ReportMetric(written.Seconds(), "written-s")
-		b.ReportMetric(time.Since(begun).Seconds(), "complete-s")
-		b.ReportMetric((after.CPU - before.CPU).Seconds(), "CPU-s")
-		b.ReportMetric(float64(after.PeakRSS)/1e6, "peak-MB")
 		b.ReportMetric(0, "ns/op")
 		p.Kill()
 	}

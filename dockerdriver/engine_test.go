@@ -46,12 +46,14 @@ func newHost(t testing.TB, plugin string, options ...string) *host {
 	return h
 }
 
-// buildPlugin makes the folder that a user would give to docker plugin create.
-func buildPlugin(t testing.TB) (dir string) {
+// buildPlugin makes the folder that a user would give to docker plugin create, with
+// these variables of make.
+func buildPlugin(t testing.TB, variables ...string) (dir string) {
 	t.Helper()
 	dockertest.NeedEngine(t)
 	dir = filepath.Join(t.TempDir(), "plugin")
-	if out, err := exec.Command("make", "--directory", "..", "plugin", "PLUGIN="+dir).CombinedOutput(); err != nil {
+	args := append([]string{"--directory", "..", "plugin", "PLUGIN=" + dir}, variables...)
+	if out, err := exec.Command("make", args...).CombinedOutput(); err != nil {
 		t.Fatalf("make plugin: %v\n%s", err, out)
 	}
 	return dir

@@ -1,7 +1,9 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -148,4 +150,27 @@ func TestOutage(t *testing.T) {
 			b.exact(bornC, born)
 		})
 	}
+}
+
+// TestCatchesUp: the interval is for a log that is up to date, or the end of a long
+// backlog would wait for an interval more.
+func TestCatchesUp(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, dockertest.PluginConfig{})
+	n := &dockertest.Numbered{Name: "late", Size: 1000}
+	c := b.start(dockertest.Spec{Name: n.Name, Opts: map[string]string{"azureblob-flush-interval": "1h", "azureblob-spool-size": "8M"}})
+	b.burst(c, n, 1)
+	b.readable(c, n)
+	back := b.outage()
+	before := b.server.Counts()
+	b.burst(c, n, 2_400) // more than a quarter of the spool is committed at once
+	within(t, 10*time.Second, func() error {
+		if maps.Equal(b.server.Counts(), before) {
+			return errors.New("nothing is uploaded")
+		}
+		return nil
+	})
+	b.burst(c, n, 4_400) // a batch of 4 MiB, and less than a quarter of the spool
+	back()
+	b.readable(c, n)
 }

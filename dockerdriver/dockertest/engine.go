@@ -212,6 +212,20 @@ func (e *Engine) PluginPID(t testing.TB, name string) int {
 	return 0
 }
 
+// PID is the ID of dockerd's process.
+func (e *Engine) PID(t testing.TB) int {
+	t.Helper()
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		if args, err := os.ReadFile(process + "/cmdline"); err == nil && bytes.Contains(args, []byte("--data-root="+e.dir+"/data")) {
+			pid, _ := strconv.Atoi(filepath.Base(process))
+			return pid
+		}
+	}
+	t.Fatal("dockerd does not run")
+	return 0
+}
+
 // findProcess looks for a process by its cgroup and by its program's path, which
 // is the one inside its own root: containerd and runc know the plugin's process by
 // another ID, that of the engine's PID namespace, and runc is in the cgroup too

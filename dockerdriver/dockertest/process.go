@@ -235,12 +235,12 @@ func (p *Plugin) close() {
 
 var accountKey = regexp.MustCompile(`AccountKey=([^;]+)`)
 
-// Usage is what the process takes at the moment.
+// Usage is what a process takes at the moment.
 type Usage struct {
 	RSS, PeakRSS int64         // bytes
 	CPU          time.Duration // user and system, since its start
 	FDs, Threads int
-	Goroutines   int
+	Goroutines   int // of a Plugin
 }
 
 func (u Usage) String() string {
@@ -251,8 +251,18 @@ func (u Usage) String() string {
 // Usage reads /proc, and the goroutines from /metrics.
 func (p *Plugin) Usage() Usage {
 	p.t.Helper()
-	var u Usage
-	for line := range strings.Lines(string(p.proc("status"))) {
+	if p.cmd == nil {
+		p.t.Fatal("the plugin is not running")
+	}
+	u := ProcessUsage(p.t, p.cmd.Process.Pid)
+	u.Goroutines = int(p.Metric("go_goroutines"))
+	return u
+}
+
+// ProcessUsage reads /proc.
+func ProcessUsage(t testing.TB, pid int) (u Usage) {
+	t.Helper()
+	for line := range strings.Lines(string(proc(t, pid, "status"))) {
 		key, value, _ := strings.Cut(line, ":")
 		n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 		switch key {
@@ -264,16 +274,15 @@ func (p *Plugin) Usage() Usage {
 			u.Threads = int(n)
 		}
 	}
-	f := p.stat()
+	f := stat(t, pid)
 	user, err1 := strconv.Atoi(f[13])
 	system, err2 := strconv.Atoi(f[14])
-	entries, err3 := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	entries, err3 := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err := errors.Join(err1, err2, err3); err != nil || u.RSS == 0 {
-		p.t.Fatalf("the plugin's use of resources is not to be had: %v", err)
+		t.Fatalf("process %d's use of resources is not to be had: %v", pid, err)
 	}
 	u.CPU = time.Duration(user+system) * (time.Second / 100) // USER_HZ is 100 everywhere
 	u.FDs = len(entries)
-	u.Goroutines = int(p.Metric("go_goroutines"))
 	return u
 }
 
@@ -315,28 +324,25 @@ func get(url string) (*http.Response, error) {
 	return client.Get(url)
 }
 
-func (p *Plugin) proc(file string) []byte {
-	p.t.Helper()
-	if p.cmd == nil {
-		p.t.Fatal("the plugin is not running")
-	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
+func proc(t testing.TB, pid int, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return b
 }
 
 // stat is the fields of /proc/PID/stat, counted from 0.
-func (p *Plugin) stat() []string {
-	p.t.Helper()
-	b := p.proc("stat")
+func stat(t testing.TB, pid int) []string {
+	t.Helper()
+	b := proc(t, pid, "stat")
 	name := bytes.LastIndexByte(b, ')') // it may hold spaces
 	return append([]string{"", ""}, strings.Fields(string(b[name+1:]))...)
 }
 
 // ended: the process is a zombie that nobody has waited for.
-func (p *Plugin) ended() bool { return p.stat()[2] == "Z" }
+func (p *Plugin) ended() bool { return stat(p.t, p.cmd.Process.Pid)[2] == "Z" }
 
 func freeAddress(t testing.TB) string {
 	t.Helper()

@@ -356,7 +356,7 @@ func (c *container) wake() {
 // appended takes note that the spool ends at end now.
 func (c *container) appended(end int64) {
 	c.behind.CompareAndSwap(0, time.Now().UnixNano())
-	if end-c.uploaded.Load() >= eager {
+	if end-c.uploaded.Load() >= c.eager() {
 		c.wake()
 	}
 }

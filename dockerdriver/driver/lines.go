@@ -29,6 +29,7 @@ var holding atomic.Int64
 // restart the same parts are read from the spool again.
 type joiner struct {
 	lines [len(sources)]line
+	out   record.Record // what emit is given, kept here lest each line make a new one
 }
 
 // line is one that has begun and not ended.
@@ -52,12 +53,12 @@ func newJoiner() *joiner {
 func (j *joiner) add(e *frame.Entry, at int64, emit func(*record.Record)) {
 	l := &j.lines[sourceIndex(e.Source)]
 	if l.from >= 0 && l.entry.ID != e.ID {
-		l.flush(emit, true) // it never ended: the container did, or parts are lost
+		j.end(l, emit, true) // it never ended: the container did, or parts are lost
 	}
 	ends := !e.Partial || e.Last
 	if l.from < 0 {
 		if ends {
-			emit(&record.Record{Time: time.Unix(0, e.Time), Stream: e.Source, Line: e.Line})
+			j.emit(emit, e, e.Line, false)
 			return
 		}
 		l.from, l.entry = at, *e
@@ -68,19 +69,25 @@ func (j *joiner) add(e *frame.Entry, at int64, emit func(*record.Record)) {
 	total := holding.Add(int64(len(e.Line)))
 	switch {
 	case ends:
-		l.flush(emit, false)
+		j.end(l, emit, false)
 	case len(l.text) >= maxLine, len(l.text) >= maxShort && total > maxHeld:
-		l.flush(emit, true)
+		j.end(l, emit, true)
 	}
 }
 
-// flush writes what is held of a line. partial: the line goes on, or never ended.
-func (l *line) flush(emit func(*record.Record), partial bool) {
+// end writes what is held of a line. partial: the line goes on, or never ended.
+func (j *joiner) end(l *line, emit func(*record.Record), partial bool) {
 	if l.from < 0 {
 		return
 	}
-	emit(&record.Record{Time: time.Unix(0, l.entry.Time), Stream: l.entry.Source, Line: l.text, Partial: partial})
+	j.emit(emit, &l.entry, l.text, partial)
 	l.drop()
+}
+
+func (j *joiner) emit(emit func(*record.Record), e *frame.Entry, text []byte, partial bool) {
+	j.out = record.Record{Time: time.Unix(0, e.Time), Stream: e.Source, Line: text, Partial: partial}
+	emit(&j.out)
+	j.out = record.Record{}
 }
 
 func (l *line) drop() {
@@ -91,7 +98,7 @@ func (l *line) drop() {
 // flush writes all that is held, for a log that ends or has a gap.
 func (j *joiner) flush(emit func(*record.Record)) {
 	for i := range j.lines {
-		j.lines[i].flush(emit, true)
+		j.end(&j.lines[i], emit, true)
 	}
 }
 
@@ -100,7 +107,7 @@ func (j *joiner) flush(emit func(*record.Record)) {
 func (j *joiner) flushOld(now time.Time, emit func(*record.Record)) {
 	for i := range j.lines {
 		if l := &j.lines[i]; now.Sub(l.since) >= maxWait {
-			l.flush(emit, true)
+			j.end(l, emit, true)
 		}
 	}
 }

@@ -82,6 +82,16 @@ func TestLinesAreJoinedBySource(t *testing.T) {
 	}
 }
 
+func TestWholeLinesAreNoGarbage(t *testing.T) {
+	j := newJoiner()
+	e := frame.Entry{Source: "stdout", Time: 5, Line: []byte("hello")}
+	total := 0
+	emit := func(r *record.Record) { total += len(r.Line) }
+	if n := testing.AllocsPerRun(1000, func() { j.add(&e, 0, emit) }); n > 0 || total == 0 {
+		t.Errorf("%v allocations for a line, %d bytes written", n, total)
+	}
+}
+
 func TestHugeLinesArePieces(t *testing.T) {
 	j := newJoiner()
 	var sizes []int

@@ -13,8 +13,6 @@ const (
 	// token. So an outage holds that much memory for each log that writes, and no more.
 	smallBatch = 64 << 10
 	bigBatch   = 4 << 20
-	// eager is the backlog that is not held back for the flush interval.
-	eager = 1 << 20
 	// pause follows an error that only a person can mend.
 	pause = time.Minute
 )
@@ -88,16 +86,15 @@ func (c *container) ship() error {
 		return err
 	}
 	defer u.close()
-	for {
+	for atEnd := true; ; {
 		live, closing := c.isLive(), c.d.isClosing()
-		if live && !closing {
+		if live && !closing && atEnd {
 			if err := u.pace(); err != nil {
 				return err
 			}
 			live = c.isLive()
 		}
-		atEnd, err := u.fill()
-		if err != nil {
+		if atEnd, err = u.fill(); err != nil {
 			return err
 		}
 		if atEnd && !live {
@@ -120,6 +117,12 @@ func (c *container) ship() error {
 		}
 	}
 }
+
+// eager is the backlog, in bytes, that is not held back for the flush interval: the
+// spool would fill up. Less than that waits, also where it would make a large commit:
+// a container that has much to say is quicker done if the upload does not compete with
+// it for the processor, and the account is charged for fewer requests.
+func (c *container) eager() int64 { return c.settings.Load().SpoolSize / 4 }
 
 // something reports that the blob needs a request: there are bytes that it does not
 // have, or the mark that it is complete.

@@ -49,11 +49,11 @@ func (u *uploader) close() {
 }
 
 // pace waits until the next commit is due: at once after a quiet time, else an interval
-// after the last began, or when much has come.
+// after the last began, or when too much has come.
 func (u *uploader) pace() error {
 	for {
 		left := time.Until(u.begun.Add(stretch(u.interval, u.c.d.busy.Load())))
-		if left <= 0 || u.c.spool.End()-u.cursor.offset >= eager || !u.c.isLive() || u.c.d.isClosing() {
+		if left <= 0 || u.c.spool.End()-u.cursor.offset >= u.c.eager() || !u.c.isLive() || u.c.d.isClosing() {
 			return nil
 		}
 		// Not the spool's changes: each would wake up an uploader that has to wait.

@@ -22,9 +22,10 @@
 // # Who owns what
 //
 // One goroutine of the host sits in Next. While nothing comes it is parked in Go's
-// poller and costs no thread. Any other goroutine may call Interrupt, then Drain,
-// and Close. The buffers and scratch pipes belong to the process: there are four,
-// and a look waits for a free one, so that a thousand pipes take 4 MiB.
+// poller and costs no thread; while it naps, no write wakes anything up (bell). Any
+// other goroutine may call Interrupt, then Drain, and Close. The buffers and scratch
+// pipes belong to the process: there are four, and a look waits for a free one, so
+// that a thousand pipes take 4 MiB.
 //
 // # When it looks
 //

@@ -22,8 +22,9 @@ type Pipe struct {
 	Dropped func(n int, why error)
 
 	path string
-	file *os.File
+	file *os.File // the pipe; not in Go's poller
 	conn syscall.RawConn
+	bell *bell
 
 	size atomic.Int64 // of the pipe
 	busy atomic.Int64 // when a look found much, in Unix nanoseconds
@@ -39,7 +40,7 @@ type Pipe struct {
 // Open opens the FIFO at path. It does not wait for a writer: if there is none, the
 // pipe is at its end.
 func Open(path string) (*Pipe, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // the flag puts it into the poller
+	f, err := openUnpolled(path)
 	if err != nil {
 		return nil, fmt.Errorf("open pipe: %w", err) // err has the path
 	}
@@ -64,8 +65,13 @@ func (p *Pipe) open() error {
 	}
 	return p.control(func(fd int) error {
 		n, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
-		p.size.Store(int64(n))
-		p.adopt()
+		if err == nil {
+			p.bell, err = newBell(fd)
+		}
+		if err == nil {
+			p.size.Store(int64(n))
+			p.adopt()
+		}
 		return err
 	})
 }
@@ -143,7 +149,7 @@ func (p *Pipe) Drain(take func(frames []byte) error) error {
 	defer p.mu.Unlock()
 	const moment = 100 * time.Millisecond
 	for patience := time.Now().Add(moment); ; {
-		ended, err := p.poll()
+		_, ended, err := p.poll()
 		if err != nil {
 			return p.errorf("drain", err)
 		}
@@ -167,21 +173,20 @@ func (p *Pipe) Drain(take func(frames []byte) error) error {
 // Interrupt makes a Next that waits, and every later one, return
 // os.ErrDeadlineExceeded. A take that is running comes to its end first. There is no
 // way back: it is for the end, when somebody wants to Drain.
-func (p *Pipe) Interrupt() { p.file.SetReadDeadline(time.Unix(1, 0)) } // it fails only if closed
+func (p *Pipe) Interrupt() { p.bell.interrupt() }
 
 // Close lets go of the pipe and of what is in it. A Next or Drain under way ends
 // with os.ErrClosed; if take is running, its frames stay in the pipe.
 func (p *Pipe) Close() error {
 	p.leave()
-	return p.file.Close()
+	return errors.Join(p.bell.close(), p.file.Close())
 }
 
 // wait returns when there is something in the pipe, or no writer.
 func (p *Pipe) wait() (ended bool, err error) {
-	err = p.conn.Read(func(fd uintptr) bool {
-		var ready bool
-		ready, ended = poll(int(fd))
-		return ready || !p.begun || p.big != nil && len(p.big) == cap(p.big)
+	err = p.bell.wait(func() (ready bool, err error) {
+		ready, ended, err = p.poll()
+		return ready || !p.begun || p.big != nil && len(p.big) == cap(p.big), err
 	})
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		err = os.ErrClosed // there is no other reason
@@ -190,9 +195,9 @@ func (p *Pipe) wait() (ended bool, err error) {
 }
 
 // poll is wait without waiting.
-func (p *Pipe) poll() (ended bool, err error) {
-	err = p.control(func(fd int) error { _, ended = poll(fd); return nil })
-	return ended, err
+func (p *Pipe) poll() (ready, ended bool, err error) {
+	err = p.control(func(fd int) error { ready, ended = poll(fd); return nil })
+	return ready, ended, err
 }
 
 func poll(fd int) (ready, ended bool) {

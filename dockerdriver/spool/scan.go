@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"sync"
 	"syscall"
 )
 
@@ -121,7 +122,12 @@ func (s *scanner) peek(pos int64, n int) ([]byte, error) {
 	}
 	size := int(min(int64(max(n, window)), s.limit-pos))
 	if cap(s.buf) < size {
-		s.buf = make([]byte, size)
+		s.rest()
+		if b, _ := windows.Get().(*[]byte); b != nil && cap(*b) >= size {
+			s.buf = *b
+		} else {
+			s.buf = make([]byte, size)
+		}
 	}
 	got, err := s.src.ReadAt(s.buf[:size], pos)
 	s.buf, s.at = s.buf[:got], pos
@@ -142,7 +148,11 @@ func (s *scanner) back(e event) { s.pos, s.want = e.pos, e.from-s.base }
 
 // rest lets go of a large buffer.
 func (s *scanner) rest() {
-	if cap(s.buf) > 4<<10 {
+	if buf := s.buf; cap(buf) > 4<<10 {
 		s.buf = nil
+		windows.Put(&buf)
 	}
 }
+
+// windows are large buffers that no scanner uses.
+var windows sync.Pool
