@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -289,8 +290,21 @@ func (s *Stream) due() bool {
 func (s *Stream) start() {
 	if !s.running && s.due() {
 		s.running = true
-		go s.run()
+		go func() {
+			growStack()
+			s.run()
+		}()
 	}
+}
+
+// growStack makes room for what a commit needs on its way down to the socket. A new
+// goroutine's stack of 2 KiB would be doubled and copied three times on that way, a
+// tenth of the time that a small commit takes.
+//
+//go:noinline
+func growStack() {
+	var room [9 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // run commits until nothing is pending.

@@ -531,3 +531,12 @@ func TestStreamAppendDuringResume(t *testing.T) {
 		}
 	})
 }
+
+// heap is what is alive, in bytes.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

@@ -1,7 +1,10 @@
 package core
 
 import (
+	"bytes"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,7 +18,32 @@ import (
 
 // sharedTransport is the one connection pool of the process. Streams come and go
 // by the thousand; a pool for each would dial again at every flush.
-var sharedTransport = sync.OnceValue(func() policy.Transporter { return newHTTPClient() })
+var sharedTransport = sync.OnceValue(func() policy.Transporter { return &transport{newHTTPClient()} })
+
+// transport sends a small request with one write. net/http first flushes the
+// headers of a body that it does not know to be in memory, such as the SDK's: a
+// system call more, and a packet and a TLS record of its own.
+type transport struct{ next policy.Transporter }
+
+const (
+	writeBuffer = 16 << 10 // bytes: a TLS record
+	smallBody   = 12 << 10 // leaves room for headers
+)
+
+func (t *transport) Do(req *http.Request) (*http.Response, error) {
+	if req.Body != nil && 0 < req.ContentLength && req.ContentLength <= smallBody {
+		body := make([]byte, req.ContentLength)
+		_, err := io.ReadFull(req.Body, body)
+		req.Body.Close()
+		if err != nil {
+			return nil, fmt.Errorf("read the body to send: %w", err)
+		}
+		small := *req // the caller's is not ours to change
+		small.Body = io.NopCloser(bytes.NewReader(body))
+		req = &small
+	}
+	return t.next.Do(req)
+}
 
 func newHTTPClient() *http.Client {
 	dialer := &net.Dialer{
@@ -34,7 +62,8 @@ func newHTTPClient() *http.Client {
 			// The default of 2 makes most flushes of many streams dial anew.
 			MaxIdleConnsPerHost: 256,
 			IdleConnTimeout:     90 * time.Second,
-			WriteBufferSize:     64 << 10,
+			// Larger bodies do not go through it.
+			WriteBufferSize: writeBuffer,
 			// net/http would otherwise ask for gzip and decode it on the way,
 			// which breaks the offsets of ranges.
 			DisableCompression:    true,
