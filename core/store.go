@@ -59,6 +59,7 @@ func Open(cfg *Config, opts StoreOptions) (*Store, error) {
 	if opts.Transport == nil {
 		opts.Transport = sharedTransport()
 	}
+	opts.Transport = &transport{opts.Transport}
 	auths, err := newAuths(cfg, accounts, opts.Transport, opts.Log)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)

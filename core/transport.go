@@ -18,7 +18,7 @@ import (
 
 // sharedTransport is the one connection pool of the process. Streams come and go
 // by the thousand; a pool for each would dial again at every flush.
-var sharedTransport = sync.OnceValue(func() policy.Transporter { return &transport{newHTTPClient()} })
+var sharedTransport = sync.OnceValue(func() policy.Transporter { return newHTTPClient() })
 
 // transport sends a small request with one write. net/http first flushes the
 // headers of a body that it does not know to be in memory, such as the SDK's: a

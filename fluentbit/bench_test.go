@@ -1,20 +1,18 @@
 package main_test
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/liveblob/azureblob/core/azuretest"
 	"github.com/liveblob/azureblob/fluentbit/flbtest"
 )
 
@@ -24,7 +22,7 @@ var peerOutputs = []struct{ name, section string }{
 	{"null", "    Name null\n"},
 	{"append", "    Name azure_blob\n    blob_type appendblob\n    path run${RUN}\n" + peerAccount},
 	{"block", "    Name azure_blob\n    blob_type blockblob\n    path run${RUN}\n" + peerAccount},
-	{"ours", "    Name azureblob\n    path run${RUN}/$TAG\n" + peerAccount},
+	{"azureblob", "    Name azureblob\n    path run${RUN}/$TAG\n" + peerAccount},
 }
 
 const peerAccount = `    account_name    account
@@ -36,21 +34,28 @@ const peerAccount = `    account_name    account
 
 // 180 MB of real log lines through a real Fluent Bit: what its process takes with
 // Fluent Bit's own azure_blob, and with this one. The service is in another process,
-// and forgets what it gets. The runs alternate, and the medians count.
+// and forgets what it gets. An iteration is one run of each output, another one first
+// each time.
 func BenchmarkPeer(b *testing.B) {
-	const runs, bytesOfLogs = 5, 180e6
+	const bytesOfLogs = 180e6
 	flbtest.FindFluentBit(b)
 	in, lines := realLines(b, bytesOfLogs)
-	address := startDiscard(b)
+	info, err := os.Stat(in)
+	if err != nil {
+		b.Fatal(err)
+	}
+	mb := float64(info.Size()) / 1e6
+	address := azuretest.StartDiscard(b)
 	library := flbtest.Library(b)
 	for b.Loop() {
-		cpu, wall, peak := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
-		for run := range runs {
-			for _, out := range peerOutputs {
-				before := discarded(b, address)
-				begun := time.Now()
-				f := flbtest.StartFluentBit(b, flbtest.FluentBitConfig{
-					Conf: `
+		run := int(peerRuns.Add(1))
+		cpu := map[string]float64{}
+		for i := range peerOutputs {
+			out := peerOutputs[(i+run)%len(peerOutputs)]
+			before := discarded(b, address)
+			begun := time.Now()
+			f := flbtest.StartFluentBit(b, flbtest.FluentBitConfig{
+				Conf: `
 [SERVICE]
     Flush           1
     Grace           10
@@ -71,48 +76,39 @@ func BenchmarkPeer(b *testing.B) {
     workers         2
     Retry_Limit     no_limits
 ` + out.section,
-					Library: library,
-					Env:     map[string]string{"IN": in, "ENDPOINT": "http://" + address, "RUN": fmt.Sprint(run)},
-				})
-				eventually(b, 2*time.Minute, "all lines are there", func() error {
-					n := discarded(b, address) - before
-					if out.name == "null" {
-						n = f.Counts("null.0").Written
-					}
-					if n < lines {
-						return fmt.Errorf("%d of %d are", n, lines)
-					}
-					return nil
-				})
-				wall[out.name] = append(wall[out.name], time.Since(begun).Seconds())
-				peak[out.name] = append(peak[out.name], float64(f.Usage().PeakRSS)/1e6)
-				_, took := f.Stop()
-				cpu[out.name] = append(cpu[out.name], took.Seconds())
-				if n := discarded(b, address) - before; out.name != "null" && n != lines {
-					b.Errorf("%s: %d lines are there, want %d", out.name, n, lines)
+				Library: library,
+				Env:     map[string]string{"IN": in, "ENDPOINT": "http://" + address, "RUN": fmt.Sprint(run)},
+			})
+			eventually(b, 2*time.Minute, "all lines are there", func() error {
+				n := discarded(b, address) - before
+				if out.name == "null" {
+					n = f.Counts("null.0").Written
 				}
+				if n < lines {
+					return fmt.Errorf("%d of %d are", n, lines)
+				}
+				return nil
+			})
+			b.ReportMetric(time.Since(begun).Seconds(), "s@"+out.name)
+			b.ReportMetric(float64(f.Usage().PeakRSS)/1e6, "peak-MB@"+out.name)
+			_, took := f.Stop()
+			cpu[out.name] = took.Seconds()
+			if n := discarded(b, address) - before; out.name != "null" && n != lines {
+				b.Errorf("%s: %d lines are there, want %d", out.name, n, lines)
 			}
 		}
 		for _, out := range peerOutputs {
-			b.ReportMetric(median(cpu[out.name]), out.name+"-CPU-s")
-			b.ReportMetric(median(wall[out.name]), out.name+"-wall-s")
-			b.ReportMetric(median(peak[out.name]), out.name+"-peak-MB")
-		}
-		base := median(cpu["null"])
-		for _, peer := range []string{"append", "block"} {
-			b.ReportMetric(median(cpu["ours"])/median(cpu[peer]), "CPU/"+peer)
-			b.ReportMetric((median(cpu["ours"])-base)/(median(cpu[peer])-base), "own-CPU/"+peer)
-			b.ReportMetric(median(wall["ours"])/median(wall[peer]), "wall/"+peer)
-			b.ReportMetric(median(peak["ours"])/median(peak[peer]), "peak/"+peer)
+			b.ReportMetric(cpu[out.name]*1e3/mb, "cpu-ms/MB@"+out.name)
+			// What the output takes beyond what Fluent Bit takes without one.
+			if out.name != "null" {
+				b.ReportMetric((cpu[out.name]-cpu["null"])*1e3/mb, "own-cpu-ms/MB@"+out.name)
+			}
 		}
 		b.ReportMetric(0, "ns/op")
 	}
 }
 
-func median(of []float64) float64 {
-	slices.Sort(of)
-	return of[len(of)/2]
-}
+var peerRuns atomic.Int64 // over all of -count
 
 // realLines is a file of so many bytes of real log lines, and how many lines it has.
 func realLines(b *testing.B, atLeast int) (path string, lines int) {
@@ -144,34 +140,6 @@ func realLines(b *testing.B, atLeast int) (path string, lines int) {
 		lines += bytes.Count(all, []byte("\n")) - empty
 	}
 	return path, lines
-}
-
-// startDiscard starts the service that forgets, and gives its address.
-func startDiscard(b *testing.B) string {
-	b.Helper()
-	program := filepath.Join(b.TempDir(), "discard")
-	if out, err := exec.Command("go", "build", "-o", program, "github.com/liveblob/azureblob/fluentbit/flbtest/discard").CombinedOutput(); err != nil {
-		b.Fatalf("build the service: %v\n%s", err, out)
-	}
-	cmd := exec.Command(program)
-	cmd.Stderr = os.Stderr
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err1 != nil || err2 != nil {
-		b.Fatal(err1, err2)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		stdin.Close()
-		cmd.Wait()
-	})
-	address, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		b.Fatalf("start the service: %v", err)
-	}
-	return strings.TrimSpace(address)
 }
 
 // discarded is how many lines the service has in all its blobs.

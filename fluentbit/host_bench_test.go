@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/liveblob/azureblob/core/azuretest"
 	"github.com/liveblob/azureblob/fluentbit/flbtest"
 )
 
@@ -53,7 +54,7 @@ func BenchmarkHost(b *testing.B) {
 				var total flbtest.Bulk
 				var peak int64
 				for b.Loop() {
-					address := startDiscard(b)
+					address := azuretest.StartDiscard(b)
 					props := flbtest.Props{
 						"account_name": "account", "shared_key": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 						"endpoint": "http://" + address + "/account", "container_name": "logs",

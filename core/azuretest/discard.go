@@ -14,7 +14,7 @@ import (
 func StartDiscard(tb testing.TB) (address string) {
 	tb.Helper()
 	program := filepath.Join(tb.TempDir(), "discard")
-	if out, err := exec.Command("go", "build", "-o", program, "github.com/liveblob/azureblob/fluentbit/flbtest/discard").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program, "github.com/liveblob/azureblob/core/azuretest/discard").CombinedOutput(); err != nil {
 		tb.Fatalf("build the service that forgets: %v\n%s", err, out)
 	}
 	cmd := exec.Command(program)

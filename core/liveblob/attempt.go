@@ -80,7 +80,14 @@ func (w *Writer) try(ctx context.Context, a *attempt) error {
 
 // doubt says what err, the answer to a commit or to a conditional read, means.
 func (w *Writer) doubt(ctx context.Context, a *attempt, err error) error {
-	switch kind, _ := classify(err); kind {
+	switch kind, code := classify(err); kind {
+	case transient:
+		// Turned away unserved, by a service that has too much to do already. Had it
+		// landed all the same, the next try would meet another ETag than its
+		// condition's, and be settled then.
+		if code == "ServerBusy" || code == "TooManyRequests" {
+			a.sent = false
+		}
 	case ambiguous, absent:
 		landed, settleErr := w.settle(ctx, a)
 		if landed || settleErr != nil {

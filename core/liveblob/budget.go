@@ -15,7 +15,9 @@ import (
 // and its first ones after thousands of flushes, so a large tail loses those at first,
 // and the rest only when its turn comes again. Writers of one process share one.
 type Budget struct {
-	// Limit is in bytes; 0: 20 MiB.
+	// Limit is in bytes. 0: 8 MiB, besides the tail that was used last: a log that is
+	// alone has all of its tail at hand, up to 16 MiB, and many share what is little
+	// for each.
 	Limit int64
 
 	mu   sync.Mutex
@@ -30,13 +32,11 @@ type Budget struct {
 var shared Budget
 
 const (
-	defaultBudget = 20 << 20 // the largest tail, and some small ones
-	placeSize     = 160      // bytes that a place takes besides
-	recent        = 16 << 10 // bytes that a large tail keeps when room is short
+	defaultBudget = 8 << 20
+	placeSize     = 160     // bytes that a place takes besides
+	recent        = 4 << 10 // bytes that a large tail keeps when room is short
 	largeMerge    = 256 << 10
 )
-
-func (b *Budget) limit() int64 { return cmp.Or(b.Limit, defaultBudget) }
 
 // cached is one writer's place in a Budget. It is not a part of the Writer, so
 // that a budget keeps no writer alive that its host has dropped.
@@ -63,7 +63,11 @@ func (b *Budget) keep(c *cached, bytes rope) {
 		return
 	}
 	b.place(c, bytes)
-	for b.used > b.limit() && b.kept.Len() > 0 {
+	limit := b.Limit
+	if limit == 0 {
+		limit = defaultBudget + c.room
+	}
+	for b.used > limit {
 		c := b.kept.Front().Value.(*cached)
 		if bytes := b.remove(c); bytes.size > 2*recent {
 			bytes.drop(recent)
@@ -93,7 +97,7 @@ func (b *Budget) begin(ctx context.Context, n int64) (end func(), err error) {
 	if n <= largeMerge {
 		return func() {}, nil
 	}
-	n = min(n, b.limit())
+	n = min(n, cmp.Or(b.Limit, defaultBudget))
 	if err := b.semaphore().Acquire(ctx, n); err != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -102,7 +106,7 @@ func (b *Budget) begin(ctx context.Context, n int64) (end func(), err error) {
 
 // crowded reports that begin would wait.
 func (b *Budget) crowded(n int64) bool {
-	n = min(n, b.limit())
+	n = min(n, cmp.Or(b.Limit, defaultBudget))
 	if n <= largeMerge {
 		return false
 	}
@@ -114,6 +118,6 @@ func (b *Budget) crowded(n int64) bool {
 }
 
 func (b *Budget) semaphore() *semaphore.Weighted {
-	b.once.Do(func() { b.merges = semaphore.NewWeighted(b.limit()) })
+	b.once.Do(func() { b.merges = semaphore.NewWeighted(cmp.Or(b.Limit, defaultBudget)) })
 	return b.merges
 }

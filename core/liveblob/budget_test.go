@@ -37,6 +37,24 @@ func TestBudgetDropsTheLeastRecentlyUsed(t *testing.T) {
 	}
 }
 
+// Unless a limit is set, a log that is alone has all of its tail at hand.
+func TestBudgetOfOne(t *testing.T) {
+	b := new(Budget)
+	var one, two cached
+	b.keep(&one, rope{pieces: [][]byte{make([]byte, maxWindow)}, size: maxWindow})
+	if b.borrow(&one).size != maxWindow {
+		t.Error("the tail was cut")
+	}
+	b.keep(&one, rope{pieces: [][]byte{make([]byte, maxWindow)}, size: maxWindow})
+	b.keep(&two, ropeOf("a line"))
+	if got := b.borrow(&one).size; got != recent {
+		t.Errorf("beside another log, %d bytes of it are kept", got)
+	}
+	if b.borrow(&two).size == 0 {
+		t.Error("the tail that was used last was dropped")
+	}
+}
+
 // Where room is short, large tails in use keep their ends, and what nobody has used
 // for long goes whatever its size.
 func TestBudgetKeepsTheEndsOfLargeTails(t *testing.T) {

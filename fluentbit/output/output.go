@@ -65,7 +65,7 @@ type Output struct {
 
 // tails bounds what the process keeps of its blobs' unsealed bytes; what it drops is
 // read back when blocks are merged.
-var tails = liveblob.Budget{Limit: 8 << 20}
+var tails liveblob.Budget
 
 // New opens the store and, unless startup_probe is off, asks it whether it can be
 // used. The error is one line for the user.

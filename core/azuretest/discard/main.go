@@ -10,7 +10,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"log"
@@ -172,22 +171,15 @@ func (b *blob) commit(list []string) error {
 
 // parse gives the IDs of a block list, whichever of its elements they are in.
 func parse(body io.Reader) (ids []string) {
-	d := xml.NewDecoder(body)
-	depth := 0
-	for {
-		switch token, err := d.Token(); token := token.(type) {
-		case xml.StartElement:
-			depth++
-		case xml.EndElement:
-			depth--
-		case xml.CharData:
-			if depth == 2 {
-				ids = append(ids, string(token))
-			}
-		default:
-			if err != nil {
-				return ids
-			}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil
+	}
+	for element := range strings.SplitSeq(string(text), "<") {
+		switch name, id, _ := strings.Cut(element, ">"); name {
+		case "Latest", "Committed", "Uncommitted":
+			ids = append(ids, id)
 		}
 	}
+	return ids
 }
