@@ -113,9 +113,9 @@ func growth(on, what string) []comparison {
 		{"… client CPU", on, "cpu-µs@azureblob:500000", "cpu-µs@azureblob:1000", times(1.5), ""},
 		{"… bytes, the second half of the flushes alone", on, "kB@azureblob-late:500000", "kB@azureblob-late:1000", times(1.5), longList},
 	}
-	for _, measure := range []string{"requests", "kB", "cpu-µs"} {
+	for _, of := range []struct{ what, measure string }{{"requests", "requests"}, {"bytes on the wire", "kB"}, {"client CPU", "cpu-µs"}} {
 		for _, peer := range []string{"one-block-a-flush", "append-blob"} {
-			all = append(all, comparison{"… of 50,000 flushes", on, measure + "@azureblob:50000", measure + "@" + peer + ":50000", limit{}, ""})
+			all = append(all, comparison{"… " + of.what + ", of 50,000 flushes", on, of.measure + "@azureblob:50000", of.measure + "@" + peer + ":50000", limit{}, ""})
 		}
 	}
 	return all

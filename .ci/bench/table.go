@@ -131,7 +131,7 @@ func (c comparison) show(ours, peer []float64) (s shown, met bool) {
 		each := make([]float64, len(ours)) // the comparison of each run
 		switch c.limit.kind {
 		case value:
-			s.ratio = fmt.Sprintf("%.2f×", median(ours)/theirs)
+			s.ratio = ratioOf(median(ours) / theirs)
 		case more:
 			for i := range ours {
 				each[i] = ours[i] - peer[i]
@@ -141,7 +141,7 @@ func (c comparison) show(ours, peer []float64) (s shown, met bool) {
 			for i := range ours {
 				each[i] = ours[i] / peer[i]
 			}
-			s.ratio, s.spread = fmt.Sprintf("%.2f×", median(ours)/theirs), spread(each, "×")
+			s.ratio, s.spread = ratioOf(median(ours)/theirs), spread(each, "×")
 		}
 	}
 	return s, c.limit.met(median(ours), theirs)
@@ -163,9 +163,17 @@ func median(of []float64) float64 {
 
 func spread(of []float64, unit string) string {
 	if unit == "×" {
-		return fmt.Sprintf("%.2f–%.2f×", slices.Min(of), slices.Max(of))
+		return strings.TrimSuffix(ratioOf(slices.Min(of)), "×") + "–" + ratioOf(slices.Max(of))
 	}
 	return figure(slices.Min(of)) + "–" + figure(slices.Max(of))
+}
+
+// ratioOf has two decimals, and a small one as many as it takes.
+func ratioOf(v float64) string {
+	if v < 0.1 {
+		return figure(v) + "×"
+	}
+	return fmt.Sprintf("%.2f×", v)
 }
 
 // figure is v with three significant digits, and never with an exponent.
