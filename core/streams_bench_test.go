@@ -25,8 +25,8 @@ func BenchmarkStreams(b *testing.B) {
 		{"idle/1000", 1000, short, 0},
 		{"idle/10000", 10_000, short, 0},
 		{"idle/1000-long", 1000, long, 0},
-		{"active/1000", 1000, short, 10},
-		{"active/1000-long", 1000, long, 10},
+		{"active/1000", 1000, short, 6},
+		{"active/1000-long", 1000, long, 6},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchmarkStreams(b, c.n, c.head, c.seconds) })
 	}

@@ -12,8 +12,8 @@ import (
 // Budget bounds the memory that writers spend on the bytes of their tails. It is
 // a cache: what it drops is read back when a merge needs it. The least recently used
 // tail goes first; but the last bytes of a tail are wanted soonest, at the next carry,
-// and its first ones after thousands of flushes, so a large tail loses those at first,
-// and the rest only when its turn comes again. Writers of one process share one.
+// and its first ones after thousands of flushes, so it loses its first half, and the
+// rest only when its turn comes again. Writers of one process share one.
 type Budget struct {
 	// Limit is in bytes. 0: 8 MiB, besides the tail that was used last: a log that is
 	// alone has all of its tail at hand, up to 16 MiB, and many share what is little
@@ -34,7 +34,7 @@ var shared Budget
 const (
 	defaultBudget = 8 << 20
 	placeSize     = 160     // bytes that a place takes besides
-	recent        = 4 << 10 // bytes that a large tail keeps when room is short
+	small         = 4 << 10 // bytes of a tail that goes as a whole
 	largeMerge    = 256 << 10
 )
 
@@ -68,10 +68,14 @@ func (b *Budget) keep(c *cached, bytes rope) {
 		limit = defaultBudget + c.room
 	}
 	for b.used > limit {
-		c := b.kept.Front().Value.(*cached)
-		if bytes := b.remove(c); bytes.size > 2*recent {
-			bytes.drop(recent)
-			b.place(c, bytes)
+		next := b.kept.Front().Value.(*cached)
+		if next == c && b.kept.Len() > 1 {
+			b.kept.MoveToBack(c.place)
+			continue
+		}
+		if bytes := b.remove(next); bytes.size > small {
+			bytes.drop(bytes.size / 2)
+			b.place(next, bytes)
 		}
 	}
 }

@@ -36,7 +36,7 @@ import (
 
 const (
 	interval = time.Second // of the flushes, and of a stream's lines
-	warmUp   = 5           // seconds
+	warmUp   = 3           // seconds
 )
 
 var line = append(bytes.Repeat([]byte("x"), 99), '\n')
