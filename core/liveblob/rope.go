@@ -18,9 +18,9 @@ func (r *rope) append(p []byte) {
 	for len(p) > 0 {
 		last := len(r.pieces) - 1
 		if last < 0 || len(r.pieces[last]) == cap(r.pieces[last]) {
-			// As much again as there is, so that a small tail takes little, and a
-			// large one has few pieces.
-			n := max(int64(len(p)), min(r.size, maxPiece))
+			// A quarter of what there is, so that little is empty, and a large tail
+			// has few pieces.
+			n := max(int64(len(p)), min(r.size/4, maxPiece))
 			r.pieces = append(r.pieces, make([]byte, 0, n))
 			last++
 		}

@@ -35,10 +35,10 @@ func TestRope(t *testing.T) {
 	if r.String() != string(want) || r.size != int64(len(want)) {
 		t.Fatalf("the rope has %d bytes, want %d", r.size, len(want))
 	}
-	if n := len(r.pieces); n > 16 {
+	if n := len(r.pieces); n > 50 {
 		t.Errorf("it has %d pieces", n)
 	}
-	if most := r.size*2 + 16*pieceSize; r.room() > most {
+	if most := r.size*5/4 + 50*pieceSize; r.room() > most {
 		t.Errorf("it takes %d bytes for %d", r.room(), r.size)
 	}
 	for _, n := range []int64{r.size, 5 * maxPiece, 3 * maxPiece, 100, 1} {
