@@ -29,6 +29,4 @@ const (
 	smallFrames = "A frame may not refer to an earlier one, and a flush of 1.4 kB (raw) or 2.1 kB (json) has little to refer to: zstd -3 itself makes as much of the same cuts (0.485 and 0.611 MB), the better level 3 % smaller at twice the time. 1.5 holds from 8 and 6 kB a flush. A dictionary would have to be had by every reader."
 
 	tablesOfFrames = "45 % of the profile is the Huffman coding and 27 % the FSE tables of each frame, made anew for 1.4 or 2.1 kB; no level or option makes them cheaper, and zstd -3 itself takes half as long again as this for the same cuts (zstd -b3 -B2094). It is 10 µs a flush."
-
-	mergesTogether = "All streams of the simulation begin together, so that every 16th commit of each is a merge in the same six seconds, and tails for which the host has no room are read back then: up to one GET more for each stream."
 )
